@@ -1,0 +1,13 @@
+//! The contract, the document model and the synchronisation strategies of Reconverge.
+//!
+//! Start with [`contract`]: what a strategy is. Then [`document`]: what it synchronises. Then any strategy.
+
+pub mod contract;
+pub mod document;
+pub mod lineage;
+mod registry;
+pub mod wire;
+
+pub use contract::*;
+pub use document::*;
+pub use registry::registry;

@@ -1,0 +1,165 @@
+//! Which edits a piece of content stands on: a set of edit ids kept as ranges.
+//!
+//! A strategy that ships a field as one opaque value (last writer wins, version vectors) knows which edits went into the value it
+//! shows, and so can say which ones came and which ones went when another value takes its place. Used for reports only.
+
+use crate::contract::{Change, Outbox};
+use crate::document::EditId;
+
+/// A set of edit ids, as sorted ranges of one origin's sequences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// First id and last sequence of each range; sorted, disjoint, not adjacent.
+    ranges: Vec<(EditId, u64)>,
+}
+
+impl Lineage {
+    /// The empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The set of one edit.
+    pub fn of(id: EditId) -> Self {
+        Lineage { ranges: vec![(id, id.sequence)] }
+    }
+
+    /// Whether no edit is in it.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Number of edits in it.
+    pub fn len(&self) -> u64 {
+        self.ranges.iter().map(|(first, last)| last - first.sequence + 1).sum()
+    }
+
+    /// Whether an edit is in it.
+    pub fn contains(&self, id: EditId) -> bool {
+        let after = self.ranges.partition_point(|(first, _)| *first <= id);
+        after > 0 && {
+            let (first, last) = self.ranges[after - 1];
+            first.origin == id.origin && id.sequence <= last
+        }
+    }
+
+    /// Adds an edit; true where it was not in the set.
+    pub fn insert(&mut self, id: EditId) -> bool {
+        let after = self.ranges.partition_point(|(first, _)| *first <= id);
+        if after > 0 {
+            let (first, last) = &mut self.ranges[after - 1];
+            if first.origin == id.origin {
+                if id.sequence <= *last {
+                    return false;
+                }
+                if id.sequence == *last + 1 {
+                    *last = id.sequence;
+                    self.join_with_next(after - 1);
+                    return true;
+                }
+            }
+        }
+        self.ranges.insert(after, (id, id.sequence));
+        self.join_with_next(after);
+        true
+    }
+
+    fn join_with_next(&mut self, at: usize) {
+        if let Some((next, next_last)) = self.ranges.get(at + 1).copied() {
+            let (first, last) = &mut self.ranges[at];
+            if next.origin == first.origin && next.sequence == *last + 1 {
+                *last = next_last;
+                self.ranges.remove(at + 1);
+            }
+        }
+    }
+
+    /// Adds every edit of another set.
+    pub fn extend(&mut self, other: &Lineage) {
+        for id in other.iter() {
+            self.insert(id);
+        }
+    }
+
+    /// Every edit, in order.
+    pub fn iter(&self) -> impl Iterator<Item = EditId> + '_ {
+        self.ranges.iter().flat_map(|(first, last)| {
+            (first.sequence..=*last).map(|sequence| EditId { origin: first.origin, sequence })
+        })
+    }
+
+    /// The edits that are in this set and not in the other, in order. Equal ranges are skipped as a whole.
+    pub fn minus<'a>(&'a self, other: &'a Lineage) -> impl Iterator<Item = EditId> + 'a {
+        self.ranges.iter().flat_map(move |(first, last)| {
+            let after = other.ranges.partition_point(|(start, _)| start <= first);
+            let covered_to = match after.checked_sub(1).map(|before| other.ranges[before]) {
+                Some((start, end)) if start.origin == first.origin && end >= first.sequence => {
+                    (end + 1).min(last + 1)
+                }
+                _ => first.sequence,
+            };
+            (covered_to..=*last)
+                .map(|sequence| EditId { origin: first.origin, sequence })
+                .filter(move |id| !other.contains(*id))
+        })
+    }
+
+    /// First id and last sequence of each range, in order.
+    pub fn ranges(&self) -> &[(EditId, u64)] {
+        &self.ranges
+    }
+
+    /// A set from ranges; `None` where they are not sorted, disjoint and non-adjacent.
+    pub fn from_ranges(ranges: Vec<(EditId, u64)>) -> Option<Self> {
+        let whole = ranges.iter().all(|(first, last)| first.sequence <= *last);
+        let sorted = ranges.windows(2).all(|pair| {
+            let ((a, a_last), (b, _)) = (pair[0], pair[1]);
+            a.origin < b.origin || a.origin == b.origin && a_last.checked_add(1) < Some(b.sequence)
+        });
+        (whole && sorted).then_some(Lineage { ranges })
+    }
+
+    /// Reports that content standing on `new` took the place of content standing on `self`: every edit that came is
+    /// `Applied`, every one that went is `Replaced` by `by`.
+    pub fn report_change(&self, new: &Lineage, by: EditId, out: &mut Outbox) {
+        for edit in new.minus(self) {
+            out.change(Change::Applied { edit });
+        }
+        for edit in self.minus(new) {
+            out.change(Change::Replaced { edit, by });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::ReplicaId;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn it_behaves_as_a_set_of_ids() {
+        for seed in 0..200 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut pairs: Vec<(Lineage, BTreeSet<EditId>)> = vec![Default::default(); 2];
+            for _ in 0..60 {
+                let (lineage, reference) = &mut pairs[rng.random_range(0..2)];
+                let id = EditId {
+                    origin: ReplicaId(rng.random_range(0..3)),
+                    sequence: rng.random_range(0..20),
+                };
+                assert_eq!(lineage.insert(id), reference.insert(id), "seed {seed}");
+            }
+            let (a, b) = (&pairs[0], &pairs[1]);
+            assert!(a.0.iter().eq(a.1.iter().copied()), "seed {seed}");
+            assert_eq!(a.0.len(), a.1.len() as u64, "seed {seed}");
+            assert!(a.0.minus(&b.0).eq(a.1.difference(&b.1).copied()), "seed {seed}");
+            assert_eq!(Lineage::from_ranges(a.0.ranges().to_vec()).as_ref(), Some(&a.0));
+            let mut union = a.0.clone();
+            union.extend(&b.0);
+            assert!(union.iter().eq(a.1.union(&b.1).copied()), "seed {seed}");
+        }
+    }
+}
