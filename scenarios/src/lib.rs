@@ -1,1 +1,5 @@
-//! x
+//! Scenario files of Reconverge: what a world looks like, as data.
+
+mod scenario;
+
+pub use scenario::*;
