@@ -1,5 +1,8 @@
 //! The deterministic discrete-event simulator of Reconverge: any strategy, under any schedule, in any world.
 
+pub mod device;
+pub mod fact;
+pub mod network;
 pub mod plan;
 pub mod row;
 pub mod streams;

@@ -1,0 +1,172 @@
+//! A host's journal: inputs appended before they take effect, snapshots now and then, recovery by restore and replay.
+
+use reconverge_strategies::{
+    Cargo, Clock, Edit, EditId, Input, LinkState, Malformed, Outbox, Replica, ReplicaId, Seat,
+    Strategy,
+};
+
+/// An input that waits or is kept: owned, as a journal holds it.
+#[derive(Clone, Debug)]
+pub enum HostInput {
+    /// An edit by the user.
+    Edit {
+        /// The host's name for it.
+        id: EditId,
+        /// The edit.
+        edit: Edit,
+    },
+    /// The schedule lets it talk.
+    Sync {
+        /// To whom.
+        peer: ReplicaId,
+    },
+    /// A message.
+    Receive {
+        /// The sender.
+        from: ReplicaId,
+        /// Its bytes.
+        bytes: Vec<u8>,
+        /// Its cargo.
+        cargo: Cargo,
+    },
+    /// A session began or ended.
+    Link {
+        /// With whom.
+        peer: ReplicaId,
+        /// Which of the two.
+        state: LinkState,
+    },
+}
+
+impl HostInput {
+    /// The input as a replica takes it.
+    pub fn input(&self) -> Input<'_> {
+        match self {
+            HostInput::Edit { id, edit } => Input::Edit { id: *id, edit },
+            HostInput::Sync { peer } => Input::Sync { peer: *peer },
+            HostInput::Receive { from, bytes, cargo } => {
+                Input::Receive { from: *from, bytes, cargo }
+            }
+            HostInput::Link { peer, state } => Input::Link { peer: *peer, state: *state },
+        }
+    }
+
+    /// Bytes that its record takes in the journal: the content or message, and a header of 8 bytes (length and checksum).
+    pub fn journal_bytes(&self) -> u64 {
+        8 + match self {
+            HostInput::Edit { edit, .. } => 16 + edit.content_bytes(),
+            HostInput::Receive { bytes, .. } => 4 + bytes.len() as u64,
+            HostInput::Sync { .. } | HostInput::Link { .. } => 5,
+        }
+    }
+}
+
+/// What was written so far, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Own edits.
+    pub own_bytes: u64,
+    /// Received messages, and the small records of syncs and sessions.
+    pub received_bytes: u64,
+    /// Snapshots.
+    pub snapshot_bytes: u64,
+}
+
+impl Written {
+    /// All of it.
+    pub fn total(self) -> u64 {
+        self.own_bytes + self.received_bytes + self.snapshot_bytes
+    }
+}
+
+/// The journal of one host.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// Whether inputs are kept for a recovery; else they are only counted.
+    keeps: bool,
+    snapshot: Vec<u8>,
+    since: Vec<(Clock, HostInput)>,
+    since_bytes: u64,
+    unsynced_bytes: u64,
+    written: Written,
+}
+
+/// A snapshot is due when the journal since the last one exceeds this, and four times the last one.
+const SNAPSHOT_AFTER_BYTES: u64 = 64 * 1024;
+
+impl Journal {
+    /// The journal of a new replica. `keeps` where the process may be killed.
+    pub fn new(replica: &dyn Replica, keeps: bool) -> Self {
+        let mut journal = Journal { keeps, ..Journal::default() };
+        if keeps {
+            replica.save(&mut journal.snapshot);
+        }
+        journal
+    }
+
+    /// Counts an input, before it takes effect.
+    pub fn append(&mut self, input: &HostInput) {
+        let bytes = input.journal_bytes();
+        match input {
+            HostInput::Edit { .. } => self.written.own_bytes += bytes,
+            _ => self.written.received_bytes += bytes,
+        }
+        self.since_bytes += bytes;
+        self.unsynced_bytes += bytes;
+    }
+
+    /// Keeps an input that took effect, and writes a snapshot where one is due; returns the bytes of the snapshot.
+    pub fn keep(&mut self, clock: Clock, input: HostInput, replica: &dyn Replica) -> u64 {
+        if self.keeps {
+            self.since.push((clock, input));
+        }
+        if self.since_bytes <= SNAPSHOT_AFTER_BYTES.max(4 * self.snapshot.len() as u64) {
+            return 0;
+        }
+        self.snapshot.clear();
+        replica.save(&mut self.snapshot);
+        self.since.clear();
+        self.since_bytes = 0;
+        let bytes = self.snapshot.len() as u64;
+        self.written.snapshot_bytes += bytes;
+        self.unsynced_bytes += bytes;
+        bytes
+    }
+
+    /// Bytes not yet synced to storage.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.unsynced_bytes
+    }
+
+    /// Everything is on storage now.
+    pub fn synced(&mut self) {
+        self.unsynced_bytes = 0;
+    }
+
+    /// What was written so far.
+    pub fn written(&self) -> Written {
+        self.written
+    }
+
+    /// The replica as it was: restored from the snapshot, inputs replayed. Sends are discarded; returns the work of the replay too. A
+    /// killed process loses nothing that it wrote: the operating system holds it.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the replica does not understand its own snapshot.
+    pub fn recover(
+        &self,
+        strategy: &dyn Strategy,
+        seat: &Seat<'_>,
+    ) -> Result<(Box<dyn Replica>, u64), Malformed> {
+        let mut replica = strategy.restore(seat, &self.snapshot)?;
+        let mut out = Outbox::new();
+        let mut work_units = 0;
+        for (clock, input) in &self.since {
+            // A message that was refused then is refused again.
+            let _ = replica.handle(*clock, input.input(), &mut out);
+            work_units += out.work_units;
+            out.clear();
+        }
+        Ok((replica, work_units))
+    }
+}
