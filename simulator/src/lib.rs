@@ -1,5 +1,6 @@
 //! The deterministic discrete-event simulator of Reconverge: any strategy, under any schedule, in any world.
 
+pub mod agenda;
 pub mod device;
 pub mod fact;
 pub mod network;
