@@ -56,11 +56,15 @@ const fn case(n: u32, divisor: u64, events: u64, digest: u64) -> Case {
 }
 
 /// W1 as it is measured.
-pub const W1: [Case; 2] =
-    [case(1024, 1, 9_995_473, 0x8d1a_59a4_908a_b0f8), case(16384, 1, 9_976_144, 0xf894_23e9_550d_27c7)];
+pub const W1: [Case; 2] = [
+    case(1024, 1, 9_995_473, 0x8d1a_59a4_908a_b0f8),
+    case(16384, 1, 9_976_144, 0xf894_23e9_550d_27c7),
+];
 /// W1 with a tenth of the horizon.
-pub const W1_SHORT: [Case; 2] =
-    [case(1024, 10, 998_653, 0xff90_d081_a439_3ec6), case(16384, 10, 977_581, 0x1111_aef3_df9a_81e3)];
+pub const W1_SHORT: [Case; 2] = [
+    case(1024, 10, 998_653, 0xff90_d081_a439_3ec6),
+    case(16384, 10, 977_581, 0x1111_aef3_df9a_81e3),
+];
 /// W2 as it is measured.
 pub const W2: [Case; 2] =
     [case(16, 1, 2_000_923, 0xef46_581b_50c2_b9d0), case(256, 1, 2_000_442, 0x16d9_3529_7cbd_5d96)];

@@ -6,5 +6,7 @@ pub mod fact;
 pub mod network;
 pub mod plan;
 pub mod row;
+pub mod schedule;
 pub mod streams;
 pub mod workload;
+pub mod world;

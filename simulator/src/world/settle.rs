@@ -1,0 +1,133 @@
+//! After the work: faults end, and then the system must become quiet and equal, or we say why not.
+
+use super::{Ending, Event, World};
+use crate::fact::{Fact, Phase};
+use reconverge_strategies::{PartitionId, Rendering, Scope, Shown};
+
+/// How far settling has come.
+#[derive(Debug, Default)]
+pub(super) struct Settling {
+    /// Changes reported since the trial began.
+    pub(super) changes: u64,
+    /// When the last one was.
+    pub(super) last_change_ns: u64,
+    /// Messages lost since the trial began.
+    pub(super) drops: u64,
+    /// When healing began.
+    pub(super) healed_ns: u64,
+    /// What held when the last full round of talking began.
+    round: Option<(u64, u64, Vec<u128>)>,
+}
+
+impl World<'_> {
+    /// All links up, batteries full, processes running, no new edits.
+    pub(super) fn heal(&mut self) {
+        self.phase = Phase::Heal;
+        self.emit(&Fact::Phase(Phase::Heal));
+        self.settling.healed_ns = self.now_ns;
+        let now_ns = self.now_ns;
+        for device in 0..self.hosts.len() {
+            if let Some(battery) = &mut self.hosts[device].battery {
+                battery.advance(now_ns);
+                battery.fill();
+            }
+            if !self.hosts[device].alive {
+                self.revive(device);
+            }
+            self.rearm_battery(device);
+            if !self.hosts[device].link_up {
+                self.link_changed(device, true);
+            }
+        }
+        self.agenda.schedule(now_ns + self.settle_ns, Event::Deadline);
+    }
+
+    /// Nothing in flight, nobody busy, every session open.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.in_flight == 0
+            && self.dialling == 0
+            && self.ending.is_none()
+            && self.hosts.iter().all(|host| host.running() && host.idle())
+            && self.pairs.iter().all(|pair| pair.is_open())
+    }
+
+    fn fingerprints(&self) -> Vec<u128> {
+        self.hosts.iter().map(|host| host.replica.fingerprint(PartitionId(0))).collect()
+    }
+
+    /// All is quiet: if the last full round of talking changed nothing and lost nothing, that was it; else there is another one.
+    pub(super) fn settle_step(&mut self) {
+        let now = (self.settling.changes, self.settling.drops, self.fingerprints());
+        if self.settling.round.as_ref() == Some(&now) {
+            self.ending = Some(match self.difference() {
+                None => Ending::Quiescent,
+                Some(difference) => Ending::Diverged(difference),
+            });
+            return;
+        }
+        self.settling.round = Some(now);
+        for pair in 0..self.pairs.len() {
+            for side in 0..2 {
+                self.sync_due(pair, side);
+            }
+        }
+    }
+
+    pub(super) fn deadline(&mut self) {
+        self.ending = Some(match self.difference() {
+            Some(difference) => Ending::Diverged(difference),
+            None => {
+                Ending::Failed("still talking at the deadline, though all show the same".into())
+            }
+        });
+    }
+
+    /// From the beginning of healing to the last change; 0 where nothing was left to do.
+    pub fn settle_time_ns(&self) -> u64 {
+        self.settling.last_change_ns.saturating_sub(self.settling.healed_ns)
+    }
+
+    /// Which replicas differ, and in what; `None` where all show the same.
+    fn difference(&self) -> Option<String> {
+        let fingerprints = self.fingerprints();
+        let reference = self.hub().unwrap_or(0);
+        let odd: Vec<usize> = (0..fingerprints.len())
+            .filter(|device| fingerprints[*device] != fingerprints[reference])
+            .collect();
+        let first = *odd.first()?;
+        let render = |device: usize| {
+            let mut rendering = Rendering::new();
+            self.hosts[device].replica.render(Scope::All, &mut rendering);
+            rendering
+        };
+        let (expected, found) = (render(reference), render(first));
+        let cells: std::collections::BTreeSet<_> =
+            expected.iter().chain(found.iter()).map(|(cell, _)| cell).collect();
+        let mut differing = cells.iter().filter(|cell| expected.get(**cell) != found.get(**cell));
+        let count = differing.clone().count();
+        let where_it_differs = match differing.next() {
+            Some(cell) => format!(
+                "record {} field {}: r{reference} shows {}, r{first} shows {}",
+                cell.record.0,
+                cell.field.0,
+                shown_text(expected.get(*cell)),
+                shown_text(found.get(*cell)),
+            ),
+            None => "fingerprints, though both show the same".into(),
+        };
+        let names: Vec<String> = odd.iter().map(|device| format!("r{device}")).collect();
+        let names = names.join(" ");
+        Some(format!("{names} differ from r{reference} in {count} cells, first {where_it_differs}"))
+    }
+}
+
+fn shown_text(shown: Option<&Shown>) -> String {
+    let text = match shown {
+        None => return "nothing".into(),
+        Some(shown) => format!("{shown:?}"),
+    };
+    match text.char_indices().nth(80) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
+    }
+}
