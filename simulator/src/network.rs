@@ -73,6 +73,7 @@ struct Access {
     free_ns: [u64; 2],
     /// The last tick at which packets entered each direction, and how many did.
     ticks: [(u64, u64); 2],
+    carried_bytes: u64,
 }
 
 /// The access links of all devices.
@@ -105,6 +106,7 @@ impl Network {
             is_hub,
             free_ns: [0; 2],
             ticks: [(u64::MAX, 0); 2],
+            carried_bytes: 0,
         });
         Network { streams, transport, links: links.collect(), traffic: Traffic::default() }
     }
@@ -260,8 +262,15 @@ impl Network {
         at_ns
     }
 
+    /// Everything that the link of a device carried, both ways.
+    pub fn carried_bytes(&self, device: usize) -> u64 {
+        self.links[device].carried_bytes
+    }
+
     fn count(&mut self, from: usize, to: usize, bytes: u64) {
         self.traffic.wire += bytes;
+        self.links[from].carried_bytes += bytes;
+        self.links[to].carried_bytes += bytes;
         if !self.links[from].is_hub {
             self.traffic.up += bytes;
         }

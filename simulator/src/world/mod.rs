@@ -6,11 +6,14 @@ mod settle;
 mod users;
 
 use crate::agenda::{Agenda, Due, TimerId};
+use crate::device::battery::PJ_PER_MJ;
 use crate::device::clock::DeviceClock;
 use crate::device::journal::{HostInput, Journal};
 use crate::fact::{Fact, NotMade, Phase, Probe};
 use crate::network::Network;
 use crate::plan::DevicePlan;
+use crate::probe::ledger::Ledger;
+use crate::row::TimelineRow;
 use crate::schedule::Rule;
 use crate::streams::Streams;
 use crate::workload::{Script, schema};
@@ -181,6 +184,7 @@ pub struct World<'a> {
     schema: Schema,
     streams: Streams,
     transport: Transport,
+    duration_ns: u64,
     settle_ns: u64,
     authority: Option<ReplicaId>,
     /// Peers of each replica, in order.
@@ -191,7 +195,7 @@ pub struct World<'a> {
     hosts: Vec<Host>,
     pairs: Vec<Pair>,
     network: Network,
-    probes: &'a mut [&'a mut dyn Probe],
+    probes: Vec<&'a mut dyn Probe>,
     digest: Digest,
     world_digest: Digest,
     counts: Counts,
@@ -204,7 +208,10 @@ pub struct World<'a> {
     in_flight: u32,
     /// Sessions being set up.
     dialling: u32,
-    sampled: Option<Box<dyn FnMut(&World<'_>, u64) + 'a>>,
+    ledger: Option<Ledger<'a>>,
+    timeline: Vec<TimelineRow>,
+    /// Whether the timeline has rows for each device.
+    detailed: bool,
 }
 
 impl<'a> World<'a> {
@@ -215,7 +222,7 @@ impl<'a> World<'a> {
         seed: u64,
         plans: &'a [DevicePlan],
         script: &'a Script,
-        probes: &'a mut [&'a mut dyn Probe],
+        probes: Vec<&'a mut dyn Probe>,
     ) -> World<'a> {
         let streams = Streams::new(seed);
         let profile = strategy.profile();
@@ -253,6 +260,7 @@ impl<'a> World<'a> {
             schema: schema(scenario),
             streams,
             transport,
+            duration_ns: scenario.duration_ns,
             settle_ns: scenario.settle_ns,
             authority: hub.map(|hub| ReplicaId(hub as u32)),
             peers: (0..count as u32)
@@ -279,7 +287,9 @@ impl<'a> World<'a> {
             ending: None,
             in_flight: 0,
             dialling: 0,
-            sampled: None,
+            ledger: None,
+            timeline: Vec::new(),
+            detailed: false,
             pairs,
             profile,
         };
@@ -298,16 +308,17 @@ impl<'a> World<'a> {
                 }
             }
         }
-        world.begin(scenario.duration_ns);
         world
     }
 
-    /// Calls `sample` at fixed intervals, with the time in nanoseconds.
-    pub fn on_sample(&mut self, sample: impl FnMut(&World<'_>, u64) + 'a) {
-        self.sampled = Some(Box::new(sample));
+    /// Keeps a ledger, and a timeline (with rows for each device where `detailed`).
+    pub fn listen(&mut self, ledger: Ledger<'a>, detailed: bool) {
+        self.ledger = Some(ledger);
+        self.detailed = detailed;
     }
 
-    fn begin(&mut self, duration_ns: u64) {
+    fn begin(&mut self) {
+        let duration_ns = self.duration_ns;
         for (device, plan) in self.plans.iter().enumerate() {
             let number = device as u32;
             // Clock errors are part of the world, though nothing happens when they are drawn.
@@ -347,6 +358,7 @@ impl<'a> World<'a> {
 
     /// Runs to the end.
     pub fn run(&mut self) -> Ending {
+        self.begin();
         while self.ending.is_none() {
             let Some((now_ns, due)) = self.agenda.pop() else { break };
             self.now_ns = now_ns;
@@ -407,18 +419,47 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A row of the timeline.
     fn sample(&mut self) {
-        if let Some(mut sample) = self.sampled.take() {
-            sample(self, self.now_ns);
-            self.sampled = Some(sample);
-        }
-        if self.phase == Phase::Work {
-            for host in &self.hosts {
-                let total = host.replica.footprint().total();
-                self.counts.footprint_peak_bytes = self.counts.footprint_peak_bytes.max(total);
-            }
-        }
         self.agenda.schedule(self.now_ns + SAMPLE_NS, Event::Sample);
+        for host in &self.hosts {
+            let total = host.replica.footprint().total();
+            self.counts.footprint_peak_bytes = self.counts.footprint_peak_bytes.max(total);
+        }
+        let Some(ledger) = &self.ledger else { return };
+        let energy_pj = |device: usize| {
+            let host = &self.hosts[device];
+            let radio = self.network.radio(device).map_or(0, |radio| radio.energy().total_pj());
+            host.battery.as_ref().map_or(0, |_| radio + host.cpu_pj + host.storage_pj)
+        };
+        let charge = |host: &Host| host.battery.as_ref().map(|battery| battery.permille());
+        let usable = |host: &Host| u64::from(host.has_user && host.alive && host.link_up);
+        let charges: Vec<u64> = self.hosts.iter().filter_map(charge).collect();
+        let lacks = |device: usize| self.hosts[device].has_user && ledger.lacking(device) > 0;
+        let devices = 0..self.hosts.len();
+        self.timeline.push(TimelineRow {
+            at_s: self.now_ns / 1_000_000_000,
+            device: None,
+            edits_pending: ledger.pending(),
+            seats_diverged: devices.clone().filter(|device| lacks(*device)).count() as u64,
+            bytes_wire: self.network.traffic().wire,
+            energy_mj: devices.clone().map(energy_pj).sum::<u64>() / PJ_PER_MJ,
+            links_up: self.hosts.iter().map(usable).sum(),
+            battery_permille: (!charges.is_empty())
+                .then(|| charges.iter().sum::<u64>() / charges.len() as u64),
+        });
+        if self.detailed {
+            self.timeline.extend(devices.map(|device| TimelineRow {
+                at_s: self.now_ns / 1_000_000_000,
+                device: Some(device as u32),
+                edits_pending: ledger.lacking(device),
+                seats_diverged: u64::from(lacks(device)),
+                bytes_wire: self.network.carried_bytes(device),
+                energy_mj: energy_pj(device) / PJ_PER_MJ,
+                links_up: usable(&self.hosts[device]),
+                battery_permille: charge(&self.hosts[device]),
+            }));
+        }
     }
 
     /// Hands an input to a host, which takes it when its processor is free.
@@ -431,7 +472,10 @@ impl<'a> World<'a> {
         if fact.is_world() {
             fact.digest(self.now_ns, &mut self.world_digest);
         }
-        for probe in self.probes.iter_mut() {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.observe(self.now_ns, fact);
+        }
+        for probe in &mut self.probes {
             probe.observe(self.now_ns, fact);
         }
     }
@@ -477,6 +521,16 @@ impl<'a> World<'a> {
     /// The devices.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// The ledger, where one is kept.
+    pub fn ledger(&self) -> Option<&Ledger<'a>> {
+        self.ledger.as_ref()
+    }
+
+    /// The timeline so far.
+    pub fn take_timeline(&mut self) -> Vec<TimelineRow> {
+        std::mem::take(&mut self.timeline)
     }
 
     /// Number of the hub, where there is one.

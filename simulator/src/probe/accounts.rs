@@ -1,0 +1,516 @@
+//! The end of the ledger: each asked edit goes into exactly one account, and what replicas reported is held against what they show.
+
+use super::ledger::{EditRecord, Intent, Ledger, cells_of};
+use crate::workload::{Token, TokenSource};
+use reconverge_strategies::{Cell, Content, Rendering, Shown};
+use std::collections::BTreeMap;
+
+/// Number of edits in each account, and what else the final state says about edits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    /// Never made: not possible.
+    pub blocked: u64,
+    /// Never made: no effect.
+    pub void: u64,
+    /// Effect in the final rendering.
+    pub kept: u64,
+    /// Part of an open conflict.
+    pub surfaced: u64,
+    /// Refused by an authority.
+    pub refused: u64,
+    /// Lost with an unsynced journal.
+    pub crashed: u64,
+    /// Exists only where it was made.
+    pub stranded: u64,
+    /// Overwritten by someone who had been shown it.
+    pub superseded: u64,
+    /// Dropped, and nobody who did so had been shown it.
+    pub lost: u64,
+    /// Deleted things that came back for no good reason.
+    pub deletes_resurrected: u64,
+    /// Additions missing in the sum.
+    pub increments_lost: u64,
+    /// Additions counted again.
+    pub increments_doubled: u64,
+    /// Characters that vanished.
+    pub text_chars_lost: u64,
+    /// Characters shown again.
+    pub text_chars_doubled: u64,
+    /// Runs broken up.
+    pub text_runs_interleaved: u64,
+    /// Answers to prompts.
+    pub reactive: u64,
+}
+
+impl Accounts {
+    /// All asked edits.
+    pub fn asked(&self) -> u64 {
+        self.blocked
+            + self.void
+            + self.kept
+            + self.surfaced
+            + self.refused
+            + self.crashed
+            + self.stranded
+            + self.superseded
+            + self.lost
+    }
+}
+
+/// What became of one edit's effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Surfaced,
+    Refused,
+    Stranded,
+    Superseded,
+    Lost,
+}
+
+/// How a token is visible.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visible {
+    settled: bool,
+    contested: bool,
+}
+
+/// The tokens that one rendering shows, sorted.
+struct View<'r> {
+    rendering: &'r Rendering,
+    tokens: Vec<(Token, Visible)>,
+}
+
+impl<'r> View<'r> {
+    /// # Errors
+    /// In words, where it shows what nobody wrote.
+    fn new(ledger: &Ledger<'_>, rendering: &'r Rendering) -> Result<View<'r>, String> {
+        let mut tokens = Vec::new();
+        let mut buffer = Vec::new();
+        for (cell, shown) in rendering.iter() {
+            let contested = matches!(shown, Shown::Conflict(_));
+            for content in shown.contents() {
+                ledger.tokens(content, &mut buffer);
+                let expected = match content {
+                    Content::Register(value) => usize::from(value.is_some()),
+                    Content::Counter(_) => 0,
+                    Content::Set(elements) => elements.len(),
+                    Content::Text(text) => ledger.script.words(text).count(),
+                };
+                if buffer.len() != expected {
+                    return Err(format!("cell {cell} shows something that nobody wrote"));
+                }
+                let visible = Visible { settled: !contested, contested };
+                tokens.extend(buffer.drain(..).map(|token| (token, visible)));
+            }
+        }
+        tokens.sort_unstable_by_key(|(token, _)| *token);
+        tokens.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1.settled |= later.1.settled;
+                earlier.1.contested |= later.1.contested;
+            }
+            same
+        });
+        Ok(View { rendering, tokens })
+    }
+
+    fn get(&self, token: Token) -> Visible {
+        match self.tokens.binary_search_by_key(&token, |(token, _)| *token) {
+            Ok(at) => self.tokens[at].1,
+            Err(_) => Visible::default(),
+        }
+    }
+
+    fn shows(&self, token: Token) -> bool {
+        let visible = self.get(token);
+        visible.settled || visible.contested
+    }
+}
+
+/// Who took which token away, having seen it; refused edits took nothing.
+struct Removers(BTreeMap<Token, Vec<u32>>);
+
+impl Removers {
+    fn new(ledger: &Ledger<'_>) -> Removers {
+        let mut removers: BTreeMap<Token, Vec<u32>> = BTreeMap::new();
+        for (index, record) in ledger.edits.iter().enumerate() {
+            if !record.refused {
+                for token in &record.removes {
+                    removers.entry(*token).or_default().push(index as u32);
+                }
+            }
+        }
+        Removers(removers)
+    }
+
+    fn of(&self, token: Token) -> &[u32] {
+        self.0.get(&token).map_or(&[], |edits| edits)
+    }
+}
+
+/// Closes the books: `renderings` are those of all replicas at the end, `reference` is the one that accounts are taken from.
+///
+/// # Errors
+/// In words, where a replica's reports contradict what it shows.
+pub fn close(
+    ledger: &Ledger<'_>,
+    renderings: &[Rendering],
+    reference: usize,
+) -> Result<Accounts, String> {
+    let mut accounts =
+        Accounts { blocked: ledger.blocked, void: ledger.void, ..Accounts::default() };
+    if ledger.script.is_recorded() {
+        // The content of a recorded session is compared as a whole, by whoever replays it.
+        for edit in ledger.first..ledger.edits.len() as u32 {
+            match ledger.holding.holds(edit, reference as u32) {
+                true => accounts.kept += 1,
+                false => accounts.stranded += 1,
+            }
+        }
+        return Ok(accounts);
+    }
+    let removers = Removers::new(ledger);
+    let mut reference_view = None;
+    for (seat, rendering) in renderings.iter().enumerate() {
+        let view = View::new(ledger, rendering).map_err(|why| format!("r{seat}: {why}"))?;
+        check_reports(ledger, &removers, &view, seat as u32)?;
+        if seat == reference {
+            reference_view = Some(view);
+        }
+    }
+    let view = reference_view.expect("the reference is one of the replicas");
+    let closing = Closing { ledger, view, removers, reference: reference as u32 };
+    for index in ledger.first..ledger.edits.len() as u32 {
+        let fate = closing.fate(index, &mut accounts);
+        if ledger.edits[index as usize].number.is_none() {
+            accounts.reactive += 1;
+            continue;
+        }
+        *match fate {
+            Fate::Kept => &mut accounts.kept,
+            Fate::Surfaced => &mut accounts.surfaced,
+            Fate::Refused => &mut accounts.refused,
+            Fate::Stranded => &mut accounts.stranded,
+            Fate::Superseded => &mut accounts.superseded,
+            Fate::Lost => &mut accounts.lost,
+        } += 1;
+    }
+    closing.texts(&mut accounts);
+    Ok(accounts)
+}
+
+fn token(record: &EditRecord, word: u32) -> Token {
+    let source = match record.number {
+        Some(number) => TokenSource::Asked(number),
+        None => TokenSource::Genesis(record.id.sequence as u32),
+    };
+    Token { source, word }
+}
+
+struct Closing<'a, 'l> {
+    ledger: &'a Ledger<'l>,
+    view: View<'a>,
+    removers: Removers,
+    reference: u32,
+}
+
+impl Closing<'_, '_> {
+    /// The account of one edit. Each account has its own predicate; they are asked in order of precedence.
+    fn fate(&self, index: u32, accounts: &mut Accounts) -> Fate {
+        let record = &self.ledger.edits[index as usize];
+        let (effect, knowing) = match &record.intent {
+            Intent::Put => {
+                let token = token(record, 0);
+                (self.effect(token), self.removed(token) || self.put_over(index))
+            }
+            Intent::Insert => {
+                let token = token(record, 0);
+                (self.effect(token), self.removed(token))
+            }
+            Intent::Add(_) => self.add(index, accounts),
+            Intent::Remove => (self.removal(&record.removes, false), false),
+            Intent::Delete { adds } => {
+                let back =
+                    adds.iter().any(|add| self.ledger.holding.shown(*add, self.reference) > 0);
+                let effect = self.removal(&record.removes, back);
+                if effect == Some(Fate::Lost) && !self.kept_by_others(index) {
+                    accounts.deletes_resurrected += 1;
+                }
+                (effect, false)
+            }
+            Intent::Splice { inserted, .. } => self.splice(record, inserted, accounts),
+            Intent::Resolve { .. } => (Some(Fate::Kept), false),
+        };
+        match effect {
+            Some(Fate::Lost) | None if record.refused => Fate::Refused,
+            Some(Fate::Lost) | None if self.is_stranded(index) => Fate::Stranded,
+            Some(fate) => fate,
+            None if knowing => Fate::Superseded,
+            None => Fate::Lost,
+        }
+    }
+
+    fn effect(&self, token: Token) -> Option<Fate> {
+        let visible = self.view.get(token);
+        if visible.settled { Some(Fate::Kept) } else { visible.contested.then_some(Fate::Surfaced) }
+    }
+
+    /// A removal is kept when everything it was shown is gone, lost when something survives.
+    fn removal(&self, removes: &[Token], back: bool) -> Option<Fate> {
+        let visible = removes.iter().map(|token| self.view.get(*token));
+        let (mut settled, mut contested) = (back, false);
+        for one in visible {
+            settled |= one.settled;
+            contested |= one.contested;
+        }
+        Some(match (settled, contested) {
+            (true, _) => Fate::Lost,
+            (false, true) => Fate::Surfaced,
+            (false, false) => Fate::Kept,
+        })
+    }
+
+    fn removed(&self, token: Token) -> bool {
+        !self.removers.of(token).is_empty()
+    }
+
+    /// Whether somebody who had been shown a put replaced it.
+    fn put_over(&self, index: u32) -> bool {
+        let cell = self.ledger.edits[index as usize].cell.expect("puts have a cell");
+        self.ledger.by_cell[&cell].iter().any(|by| {
+            let record = &self.ledger.edits[*by as usize];
+            *by != index
+                && !record.refused
+                && matches!(record.intent, Intent::Put | Intent::Resolve { .. })
+                && self.ledger.knew(*by, index)
+        })
+    }
+
+    fn add(&self, index: u32, accounts: &mut Accounts) -> (Option<Fate>, bool) {
+        let record = &self.ledger.edits[index as usize];
+        let cell = record.cell.expect("adds have a cell");
+        let times = self.ledger.holding.shown(index, self.reference);
+        let knowing = self.ledger.edits.iter().any(|by| match &by.intent {
+            Intent::Delete { adds } => !by.refused && adds.contains(&index),
+            _ => false,
+        }) || self.ledger.by_cell[&cell].iter().any(|by| {
+            matches!(self.ledger.edits[*by as usize].intent, Intent::Resolve { .. })
+                && self.ledger.knew(*by, index)
+        });
+        if times == 0 {
+            let pending = record.refused || self.is_stranded(index);
+            accounts.increments_lost += u64::from(!knowing && !pending);
+            return (None, knowing);
+        }
+        accounts.increments_doubled += u64::from(times) - 1;
+        let contested = matches!(self.view.rendering.get(cell), Some(Shown::Conflict(_)));
+        (Some(if contested { Fate::Surfaced } else { Fate::Kept }), knowing)
+    }
+
+    fn splice(
+        &self,
+        record: &EditRecord,
+        inserted: &[u32],
+        accounts: &mut Accounts,
+    ) -> (Option<Fate>, bool) {
+        let (mut kept, mut surfaced, mut missing) = (false, false, 0);
+        for (word, chars) in inserted.iter().enumerate() {
+            let token = token(record, word as u32);
+            match self.effect(token) {
+                Some(Fate::Kept) => kept = true,
+                Some(_) => surfaced = true,
+                None if !self.removed(token) => missing += u64::from(*chars),
+                None => {}
+            }
+        }
+        let survived = self.removal(&record.removes, false);
+        if missing > 0 {
+            if !record.refused {
+                accounts.text_chars_lost += missing;
+            }
+            return (None, false);
+        }
+        if survived == Some(Fate::Lost) {
+            return (survived, false);
+        }
+        if kept || inserted.is_empty() {
+            (survived.filter(|fate| *fate == Fate::Surfaced).or(Some(Fate::Kept)), false)
+        } else if surfaced || survived == Some(Fate::Surfaced) {
+            (Some(Fate::Surfaced), false)
+        } else {
+            (None, true)
+        }
+    }
+
+    /// It exists where it was made, and the reference neither holds it nor anything that replaced it.
+    fn is_stranded(&self, index: u32) -> bool {
+        let origin = self.ledger.edits[index as usize].id.origin.0;
+        !self.ledger.holding.holds(index, self.reference)
+            && self.ledger.holding.holds(index, origin)
+    }
+
+    /// Whether somebody who did not know of a delete, and whom the deleter did not know of, wrote to the record.
+    fn kept_by_others(&self, index: u32) -> bool {
+        let record = self.ledger.edits[index as usize].record;
+        self.ledger.by_cell.range(cells_of(record)).flat_map(|(_, edits)| edits).any(|other| {
+            *other >= self.ledger.first
+                && !self.ledger.knew(*other, index)
+                && !self.ledger.knew(index, *other)
+        })
+    }
+
+    /// Doubled characters and interleaved runs of every text.
+    fn texts(&self, accounts: &mut Accounts) {
+        let mut tokens = Vec::new();
+        for (cell, shown) in self.view.rendering.iter() {
+            let Shown::Settled(content @ Content::Text(text)) = shown else { continue };
+            tokens.clear();
+            self.ledger.tokens(content, &mut tokens);
+            let words: Vec<&str> = self.ledger.script.words(text).collect();
+            let mut sorted: Vec<_> = tokens.iter().zip(&words).collect();
+            sorted.sort_unstable();
+            for pair in sorted.windows(2) {
+                if pair[0].0 == pair[1].0 {
+                    accounts.text_chars_doubled += pair[1].1.chars().count() as u64;
+                }
+            }
+            accounts.text_runs_interleaved += self.interleaved(cell, &tokens);
+        }
+    }
+
+    /// Runs of a text that are broken up by a concurrent run anchored between the same shown neighbours.
+    fn interleaved(&self, cell: Cell, tokens: &[Token]) -> u64 {
+        struct Run {
+            author: u32,
+            first_edit: u32,
+            ends: (Token, Token),
+            anchors: (Option<Token>, Option<Token>),
+            span: Option<(usize, usize)>,
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        let mut run_of: BTreeMap<TokenSource, usize> = BTreeMap::new();
+        for index in self.ledger.by_cell.get(&cell).into_iter().flatten() {
+            let record = &self.ledger.edits[*index as usize];
+            let Intent::Splice { inserted, between } = &record.intent else { continue };
+            if inserted.is_empty() || *index < self.ledger.first {
+                continue;
+            }
+            let ends = (token(record, 0), token(record, inserted.len() as u32 - 1));
+            let author = record.id.origin.0;
+            let beside = runs.iter().position(|run| {
+                run.author == author
+                    && (between.0 == Some(run.ends.1) || between.1 == Some(run.ends.0))
+            });
+            let run = match beside {
+                Some(run) => {
+                    let after = between.0 == Some(runs[run].ends.1);
+                    let (first, last) = &mut runs[run].ends;
+                    if after {
+                        *last = ends.1
+                    } else {
+                        *first = ends.0
+                    }
+                    run
+                }
+                None => {
+                    let anchors = *between;
+                    runs.push(Run { author, first_edit: *index, ends, anchors, span: None });
+                    runs.len() - 1
+                }
+            };
+            run_of.insert(ends.0.source, run);
+        }
+        for (at, token) in tokens.iter().enumerate() {
+            if let Some(run) = run_of.get(&token.source) {
+                let span = &mut runs[*run].span;
+                *span = Some((span.map_or(at, |(first, _)| first), at));
+            }
+        }
+        let broken = runs.iter().filter(|run| {
+            let Some((first, last)) = run.span else { return false };
+            tokens[first..=last].iter().any(|token| {
+                run_of.get(&token.source).map(|other| &runs[*other]).is_some_and(|other| {
+                    other.author != run.author
+                        && other.anchors == run.anchors
+                        && !self.ledger.knew(other.first_edit, run.first_edit)
+                        && !self.ledger.knew(run.first_edit, other.first_edit)
+                })
+            })
+        });
+        broken.count() as u64
+    }
+}
+
+/// Holds what a replica reported against what it shows.
+fn check_reports(
+    ledger: &Ledger<'_>,
+    removers: &Removers,
+    view: &View<'_>,
+    seat: u32,
+) -> Result<(), String> {
+    // An answer may keep what it replaced in name: then the token stays visible under another edit.
+    let chosen = |cell: Option<Cell>, token: Token| {
+        cell.and_then(|cell| ledger.by_cell.get(&cell)).into_iter().flatten().any(|by| {
+            ledger.holding.holds(*by, seat)
+                && match &ledger.edits[*by as usize].intent {
+                    Intent::Resolve { chosen } => chosen.contains(&token),
+                    _ => false,
+                }
+        })
+    };
+    let taken_away =
+        |token: Token| removers.of(token).iter().any(|by| ledger.holding.holds(*by, seat));
+    for (index, record) in ledger.edits.iter().enumerate() {
+        let words = match &record.intent {
+            Intent::Put | Intent::Insert => 1,
+            Intent::Splice { inserted, .. } => inserted.len() as u32,
+            _ => continue,
+        };
+        let reported = ledger.holding.shown(index as u32, seat) > 0;
+        for word in 0..words {
+            let token = token(record, word);
+            let visible = view.shows(token);
+            if visible && !reported && !chosen(record.cell, token) {
+                return Err(format!(
+                    "r{seat} shows edit {} and never reported it, or reported it replaced",
+                    record.id
+                ));
+            }
+            let knowingly = record.intent != Intent::Put && taken_away(token);
+            if reported && !visible && !knowingly {
+                return Err(format!(
+                    "r{seat} does not show edit {}, which by its reports it shows",
+                    record.id
+                ));
+            }
+        }
+    }
+    for (cell, edits) in &ledger.by_cell {
+        let mut sum = 0_i64;
+        let (mut adds, mut answered) = (false, false);
+        for edit in edits {
+            match ledger.edits[*edit as usize].intent {
+                Intent::Add(amount) => {
+                    adds = true;
+                    let times = i64::from(ledger.holding.shown(*edit, seat));
+                    sum = sum.wrapping_add(amount.wrapping_mul(times));
+                }
+                Intent::Resolve { .. } => answered = true,
+                _ => {}
+            }
+        }
+        let shown = match view.rendering.get(*cell) {
+            Some(Shown::Settled(Content::Counter(shown))) => *shown,
+            None => 0,
+            Some(_) => continue,
+        };
+        if adds && !answered && shown != sum {
+            return Err(format!(
+                "r{seat} shows {shown} in counter {cell}, and by its reports the sum is {sum}"
+            ));
+        }
+    }
+    Ok(())
+}
