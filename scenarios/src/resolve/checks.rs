@@ -1,0 +1,69 @@
+//! What spans several values of a scenario.
+
+use crate::resolve::group::MOST_DEVICES;
+use crate::scenario::{FieldKind, Scenario, Topology};
+use crate::section::Place;
+
+/// Records what is wrong with values that are each right by themselves.
+pub(crate) fn check(root: &Place<'_>, scenario: &Scenario) {
+    check_hub(root, scenario);
+    check_devices(root, scenario);
+    check_mix(root, scenario);
+}
+
+/// The value at `path`, or the whole where it is a default.
+fn at<'a>(root: &Place<'a>, path: &str) -> Place<'a> {
+    let node = root.node.at(path).unwrap_or(root.node);
+    Place { context: root.context, path: path.to_owned(), node }
+}
+
+fn check_hub(root: &Place<'_>, scenario: &Scenario) {
+    let Topology::Star { hub } = &scenario.topology else { return };
+    let names = scenario.groups.iter().map(|group| group.name.as_str());
+    match scenario.groups.iter().find(|group| group.name == *hub) {
+        None => {
+            at(root, "topology.hub").refuse_name::<()>("one of the groups", names);
+        }
+        Some(group) if group.count != 1 => {
+            at(root, &format!("group.{hub}.count"))
+                .refuse::<()>("1, because this group is the hub of the star");
+        }
+        Some(_) => {}
+    }
+}
+
+fn check_devices(root: &Place<'_>, scenario: &Scenario) {
+    let place = at(root, "group");
+    let devices: u64 = scenario.groups.iter().map(|group| u64::from(group.count)).sum();
+    if !(2..=u64::from(MOST_DEVICES)).contains(&devices) {
+        let expected = format!("2 to {MOST_DEVICES} devices in all groups together");
+        place.refuse_as::<()>(format!("{devices}"), expected, None);
+    }
+    if scenario.groups.iter().all(|group| group.user.is_none()) {
+        place.refuse_as::<()>(
+            "no group with a user, so nobody would edit",
+            "a group with a user",
+            None,
+        );
+    }
+}
+
+fn check_mix(root: &Place<'_>, scenario: &Scenario) {
+    let mix = scenario.workload.mix;
+    let has = |kind| scenario.data.fields.iter().any(|(_, of)| *of == kind);
+    let possible = [
+        (mix.put, has(FieldKind::Register)),
+        (mix.add, has(FieldKind::Counter)),
+        (mix.insert, has(FieldKind::Set)),
+        (mix.remove, has(FieldKind::Set)),
+        (mix.splice, has(FieldKind::Text)),
+        (mix.delete, true),
+    ];
+    if possible.iter().all(|(share, possible)| *share == 0 || !possible) {
+        at(root, "workload.mix").refuse_as::<()>(
+            "no share for any kind of edit that the fields allow",
+            "a share above 0 for at least one of them",
+            None,
+        );
+    }
+}
