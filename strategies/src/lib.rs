@@ -4,7 +4,9 @@
 
 pub mod contract;
 pub mod document;
+pub mod full_copy;
 pub mod lineage;
+pub mod lww;
 mod registry;
 pub mod wire;
 

@@ -1,8 +1,10 @@
 //! The list of strategies: one line each.
 
 use crate::contract::Strategy;
+use crate::full_copy::FullCopy;
+use crate::lww::Lww;
 
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
-    &[]
+    &[&Lww::WALL, &Lww::HLC, &FullCopy]
 }

@@ -1,0 +1,586 @@
+//! A small network of replicas for tests: random edits, losses, crashes and skewed clocks, and an audit of what the reports say
+//! against what is shown.
+
+use crate::contract::{
+    Cargo, Change, Clock, Input, Law, LinkState, Outbox, Output, Replica, Seat, Strategy, Tick,
+    Transport, WallTime,
+};
+use crate::document::{
+    Cell, Content, Edit, EditId, FieldId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId,
+    Schema, Scope,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) const REGISTER: u16 = 0;
+pub(crate) const COUNTER: u16 = 1;
+pub(crate) const SET: u16 = 2;
+pub(crate) const TEXT: u16 = 3;
+const RECORDS: u32 = 3;
+
+pub(crate) fn cell(record: u32, field: u16) -> Cell {
+    Cell { record: RecordId(record), field: FieldId(field) }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Topology {
+    /// Replica 0 is the hub.
+    Star,
+    Mesh,
+}
+
+struct Node {
+    replica: Box<dyn Replica>,
+    peers: Vec<ReplicaId>,
+    wall_offset_us: i64,
+    /// Edits shown here, as far as reports say.
+    shown: BTreeSet<EditId>,
+}
+
+pub(crate) struct Net {
+    strategy: &'static dyn Strategy,
+    topology: Topology,
+    transport: Transport,
+    schema: Schema,
+    genesis: Vec<(EditId, Edit)>,
+    nodes: Vec<Node>,
+    /// Messages on their way, in order, by sender and receiver.
+    flight: BTreeMap<(usize, usize), Vec<(Vec<u8>, Cargo)>>,
+    open: BTreeSet<(usize, usize)>,
+    pub edits: BTreeMap<EditId, Edit>,
+    /// Every report so far, with who made it.
+    pub reports: Vec<(usize, Change)>,
+    /// Every message sent so far.
+    pub sent: Vec<Vec<u8>>,
+    /// What replaces the ids in cargos, where they are scrambled.
+    scrambler: Option<ChaCha8Rng>,
+    time_us: u64,
+    next_sequence: u64,
+}
+
+impl Net {
+    pub fn new(
+        strategy: &'static dyn Strategy,
+        topology: Topology,
+        transport: Transport,
+        replicas: usize,
+    ) -> Self {
+        let genesis_id = |sequence| EditId { origin: ReplicaId::GENESIS, sequence };
+        let genesis = vec![
+            (genesis_id(1), Edit::Put { cell: cell(0, REGISTER), value: "genesis".into() }),
+            (genesis_id(2), Edit::Add { cell: cell(0, COUNTER), amount: 7 }),
+            (genesis_id(3), Edit::Insert { cell: cell(0, SET), element: "<genesis>".into() }),
+            (
+                genesis_id(5),
+                Edit::Splice { cell: cell(1, TEXT), at: 0, delete: 0, insert: "<g>".into() },
+            ),
+        ];
+        let mut net = Net {
+            strategy,
+            topology,
+            transport,
+            schema: Schema {
+                fields: vec![
+                    FieldKind::Register,
+                    FieldKind::Counter,
+                    FieldKind::Set,
+                    FieldKind::Text,
+                ],
+            },
+            edits: genesis.iter().cloned().collect(),
+            genesis,
+            nodes: Vec::new(),
+            flight: BTreeMap::new(),
+            open: BTreeSet::new(),
+            reports: Vec::new(),
+            sent: Vec::new(),
+            scrambler: None,
+            time_us: 1_700_000_000_000_000,
+            next_sequence: 0,
+        };
+        for n in 0..replicas {
+            let peers: Vec<_> = (0..replicas)
+                .filter(|m| *m != n && (topology == Topology::Mesh || n == 0 || *m == 0))
+                .map(|m| ReplicaId(m as u32))
+                .collect();
+            let replica = strategy.create(&net.seat(n, &peers, 0));
+            let shown = net.genesis.iter().map(|(id, _)| *id).collect();
+            net.nodes.push(Node { replica, peers, wall_offset_us: 0, shown });
+        }
+        net
+    }
+
+    fn seat<'a>(&'a self, n: usize, peers: &'a [ReplicaId], incarnation: u32) -> Seat<'a> {
+        Seat {
+            replica: ReplicaId(n as u32),
+            peers,
+            authority: (self.topology == Topology::Star).then_some(ReplicaId(0)),
+            schema: &self.schema,
+            genesis: &self.genesis,
+            transport: self.transport,
+            incarnation,
+        }
+    }
+
+    fn delayed(&self) -> bool {
+        self.strategy.profile().exceptions.iter().any(|(law, _)| *law == Law::LocalVisibility)
+    }
+
+    fn clock(&self, n: usize) -> Clock {
+        let wall = self.time_us.saturating_add_signed(self.nodes[n].wall_offset_us);
+        Clock { now: Tick(self.time_us * 1000), wall: WallTime(wall) }
+    }
+
+    fn handle(&mut self, n: usize, input: Input<'_>) -> Result<(), crate::Malformed> {
+        let mut out = Outbox::new();
+        let clock = self.clock(n);
+        self.nodes[n].replica.handle(clock, input, &mut out)?;
+        for output in out.outputs {
+            match output {
+                Output::Send { to, bytes, cargo } => {
+                    assert!(!matches!(input, Input::Edit { .. }), "sent on Edit");
+                    self.sent.push(bytes.clone());
+                    let to = to.0 as usize;
+                    if self.transport == Transport::Datagram || self.is_open(n, to) {
+                        self.flight.entry((n, to)).or_default().push((bytes, cargo));
+                    }
+                }
+                Output::Change(change) => {
+                    self.reports.push((n, change));
+                    let shown = &mut self.nodes[n].shown;
+                    match change {
+                        Change::Applied { edit } => drop(shown.insert(edit)),
+                        Change::Replaced { edit, .. } => drop(shown.remove(&edit)),
+                        Change::Refused { edit, .. } => {
+                            assert!(!shown.contains(&edit), "{edit} was shown and refused");
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn edit(&mut self, n: usize, edit: Edit) -> EditId {
+        self.time_us += 1;
+        self.next_sequence += 1 + self.next_sequence % 2;
+        let id = EditId { origin: ReplicaId(n as u32), sequence: self.next_sequence };
+        if !self.delayed() {
+            self.nodes[n].shown.insert(id);
+        }
+        self.edits.insert(id, edit.clone());
+        self.handle(n, Input::Edit { id, edit: &edit }).expect("the edit fits");
+        id
+    }
+
+    pub fn wait(&mut self, time_us: u64) {
+        self.time_us += time_us;
+    }
+
+    pub fn put(&mut self, n: usize, record: u32, value: &str) -> EditId {
+        self.edit(n, Edit::Put { cell: cell(record, REGISTER), value: value.into() })
+    }
+
+    pub fn splice(&mut self, n: usize, at: usize, delete: usize, insert: &str) -> EditId {
+        let cell = cell(0, TEXT);
+        self.edit(n, Edit::Splice { cell, at, delete, insert: insert.into() })
+    }
+
+    pub fn sync(&mut self, n: usize, peer: usize) {
+        if self.transport == Transport::Datagram || self.is_open(n, peer) {
+            let peer = ReplicaId(peer as u32);
+            self.handle(n, Input::Sync { peer }).expect("only received bytes are malformed");
+        }
+    }
+
+    pub fn pending(&self, n: usize, peer: usize) -> crate::Pending {
+        self.nodes[n].replica.pending(ReplicaId(peer as u32))
+    }
+
+    pub fn in_flight(&self, from: usize, to: usize) -> usize {
+        self.flight.get(&(from, to)).map_or(0, Vec::len)
+    }
+
+    /// Delivers the `at`-th message; it stays on its way where `keep` says so (a double).
+    pub fn deliver(&mut self, from: usize, to: usize, at: usize, keep: bool) {
+        self.time_us += 1000;
+        let Some(queue) = self.flight.get_mut(&(from, to)).filter(|queue| at < queue.len()) else {
+            return;
+        };
+        let (bytes, mut cargo) = if keep { queue[at].clone() } else { queue.remove(at) };
+        if let Some(rng) = &mut self.scrambler {
+            for ids in &mut cargo.ids {
+                ids.element = rng.random_range(0..4);
+                ids.first.sequence = rng.random_range(0..9);
+                ids.count = rng.random_range(0..3);
+            }
+            cargo.ids.truncate(rng.random_range(0..8));
+        }
+        assert_eq!(self.strategy.recode(&bytes).as_ref(), Ok(&bytes), "round trip");
+        let from = ReplicaId(from as u32);
+        let input = Input::Receive { from, bytes: &bytes, cargo: &cargo };
+        self.handle(to, input).expect("replicas understand each other");
+    }
+
+    pub fn drop_message(&mut self, from: usize, to: usize, at: usize) {
+        if let Some(queue) = self.flight.get_mut(&(from, to)).filter(|queue| at < queue.len()) {
+            queue.remove(at);
+        }
+    }
+
+    fn is_open(&self, a: usize, b: usize) -> bool {
+        self.open.contains(&(a.min(b), a.max(b)))
+    }
+
+    fn pairs(&self) -> Vec<(usize, usize)> {
+        let of = |(n, node): (usize, &Node)| {
+            node.peers.iter().map(move |m| (n, m.0 as usize)).collect::<Vec<_>>()
+        };
+        self.nodes.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Opens a session, where there is none; the side that dials is told to speak.
+    pub fn open(&mut self, a: usize, b: usize) {
+        if !self.open.insert((a.min(b), a.max(b))) {
+            return;
+        }
+        self.link(a, b, LinkState::Open);
+        let dialler = match self.topology {
+            Topology::Star => a.max(b),
+            Topology::Mesh => a.min(b),
+        };
+        self.sync(dialler, a + b - dialler);
+    }
+
+    pub fn lose(&mut self, a: usize, b: usize) {
+        if self.open.remove(&(a.min(b), a.max(b))) {
+            if self.transport == Transport::Session {
+                self.flight.remove(&(a, b));
+                self.flight.remove(&(b, a));
+            }
+            self.link(a, b, LinkState::Lost);
+        }
+    }
+
+    fn link(&mut self, a: usize, b: usize, state: LinkState) {
+        for (n, peer) in [(a, b), (b, a)] {
+            let peer = ReplicaId(peer as u32);
+            self.handle(n, Input::Link { peer, state }).expect("links are not malformed");
+        }
+    }
+
+    pub fn saved(&self, n: usize) -> Vec<u8> {
+        let mut saved = Vec::new();
+        self.nodes[n].replica.save(&mut saved);
+        saved
+    }
+
+    /// Restarts a replica from its snapshot.
+    pub fn crash(&mut self, n: usize) {
+        let saved = self.saved(n);
+        self.restart(n, &saved, 0);
+    }
+
+    /// Restarts a replica from a snapshot that may be old.
+    pub fn restart(&mut self, n: usize, saved: &[u8], incarnation: u32) {
+        let peers = self.nodes[n].peers.clone();
+        let replica = self.strategy.restore(&self.seat(n, &peers, incarnation), saved);
+        self.nodes[n].replica = replica.expect("it was saved by the same strategy");
+        if incarnation == 0 {
+            assert_eq!(self.saved(n), saved, "what is restored saves the same");
+        }
+        for peer in peers {
+            self.lose(n, peer.0 as usize);
+            self.handle(n, Input::Link { peer, state: LinkState::Lost }).expect("as above");
+        }
+    }
+
+    pub fn shift_clock(&mut self, n: usize, offset_us: i64) {
+        self.nodes[n].wall_offset_us = offset_us;
+    }
+
+    pub fn rendering(&self, n: usize) -> Rendering {
+        let mut rendering = Rendering::new();
+        self.nodes[n].replica.render(Scope::All, &mut rendering);
+        rendering
+    }
+
+    pub fn shown(&self, n: usize, cell: Cell) -> Option<Content> {
+        self.rendering(n).get(cell).map(|shown| shown.first().clone())
+    }
+
+    pub fn text(&self, n: usize) -> String {
+        match self.shown(n, cell(0, TEXT)) {
+            Some(Content::Text(text)) => text,
+            _ => String::new(),
+        }
+    }
+
+    pub fn register(&self, n: usize, record: u32) -> Option<String> {
+        match self.shown(n, cell(record, REGISTER)) {
+            Some(Content::Register(Some(value))) => Some(value.as_str().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn fingerprints(&self) -> Vec<u128> {
+        self.nodes.iter().map(|node| node.replica.fingerprint(PartitionId(0))).collect()
+    }
+
+    /// Delivers everything that is on its way, and the answers to it.
+    pub fn drain(&mut self) {
+        for _ in 0..20 {
+            let waiting: Vec<_> =
+                self.flight.iter().filter(|(_, q)| !q.is_empty()).map(|(k, _)| *k).collect();
+            if waiting.is_empty() {
+                return;
+            }
+            for (from, to) in waiting {
+                for _ in 0..self.in_flight(from, to) {
+                    self.deliver(from, to, 0, false);
+                }
+            }
+        }
+        panic!("replies to replies to replies");
+    }
+
+    /// Heals all links and speaks as a host does: where something is pending. Then nothing must be left to say.
+    pub fn settle(&mut self, label: &str) {
+        for (a, b) in self.pairs() {
+            self.open(a, b);
+        }
+        self.drain();
+        let mut rounds = 0;
+        loop {
+            let owing: Vec<_> =
+                self.pairs().into_iter().filter(|(n, m)| self.pending(*n, *m).edits > 0).collect();
+            if owing.is_empty() {
+                break;
+            }
+            rounds += 1;
+            assert!(rounds < 30, "{label}: still pending: {owing:?}");
+            owing.into_iter().for_each(|(n, m)| self.sync(n, m));
+            self.drain();
+        }
+        let (reports, before) = (self.reports.len(), self.fingerprints());
+        for (n, m) in self.pairs() {
+            self.sync(n, m);
+        }
+        self.drain();
+        assert_eq!(self.reports[reports..], [], "{label}: a round that should be silent");
+        assert_eq!(self.fingerprints(), before, "{label}");
+        for n in 1..self.nodes.len() {
+            assert_eq!(self.rendering(n), self.rendering(0), "{label}: replica {n} and 0");
+            assert_eq!(before[n], before[0], "{label}: fingerprint of {n} and 0");
+        }
+    }
+
+    /// Whether everything that is shown is what the reports say is shown.
+    pub fn audit(&self, label: &str) {
+        for (n, node) in self.nodes.iter().enumerate() {
+            let mut expected: BTreeMap<Cell, Content> = BTreeMap::new();
+            let mut puts: BTreeSet<Cell> = BTreeSet::new();
+            let mut texts: BTreeMap<Cell, usize> = BTreeMap::new();
+            // Removals after insertions: elements are inserted once.
+            let by_kind = |removals: bool| {
+                node.shown.iter().filter_map(move |id| {
+                    let edit = &self.edits[id];
+                    (matches!(edit, Edit::Remove { .. }) == removals).then_some((id, edit))
+                })
+            };
+            for (id, edit) in by_kind(false).chain(by_kind(true)) {
+                let Some(cell) = edit.cell() else { continue };
+                if let Edit::Put { .. } = edit {
+                    assert!(puts.insert(cell), "{label}: {n} reports two values for {cell}: {id}");
+                }
+                if let Edit::Splice { insert, .. } = edit {
+                    *texts.entry(cell).or_default() += insert.len();
+                    let shown = self.shown(n, cell);
+                    let Some(Content::Text(text)) = &shown else {
+                        panic!("{label}: {n} reports {id}, but shows {shown:?}");
+                    };
+                    assert!(text.contains(insert.as_str()), "{label}: {n} reports {id}: {text}");
+                    continue;
+                }
+                let kind = self.schema.kind(cell.field).expect("a known field");
+                expected.entry(cell).or_insert_with(|| kind.empty()).apply(edit);
+            }
+            expected.retain(|_, content| !content.is_empty());
+            for (cell, shown) in self.rendering(n).iter() {
+                match shown.first() {
+                    Content::Text(text) => {
+                        assert_eq!(texts.get(&cell), Some(&text.len()), "{label}: {n} at {cell}");
+                    }
+                    content => {
+                        let expected = expected.remove(&cell);
+                        assert_eq!(expected.as_ref(), Some(content), "{label}: {n} at {cell}");
+                    }
+                }
+            }
+            assert_eq!(expected, BTreeMap::new(), "{label}: {n} reports what it does not show");
+        }
+    }
+
+    /// An edit as a user of replica `n` might make it, recognisable in renderings.
+    fn random_edit(&self, n: usize, rng: &mut ChaCha8Rng) -> Edit {
+        let record = rng.random_range(0..RECORDS);
+        let token = format!("<{}>", self.next_sequence + 1);
+        match rng.random_range(0..100) {
+            0..30 => Edit::Put { cell: cell(record, REGISTER), value: token.into() },
+            30..45 => {
+                let amount = rng.random_range(1..100);
+                Edit::Add { cell: cell(record, COUNTER), amount }
+            }
+            45..60 => Edit::Insert { cell: cell(record, SET), element: token.into() },
+            60..68 => {
+                let cell = cell(record, SET);
+                let shown = self.shown(n, cell);
+                let Some(Content::Set(elements)) = shown else {
+                    return Edit::Insert { cell, element: token.into() };
+                };
+                let element = elements.iter().nth(rng.random_range(0..elements.len()));
+                Edit::Remove { cell, element: element.expect("a shown set has elements").clone() }
+            }
+            68..90 => {
+                let cell = cell(record, TEXT);
+                let length = self.nodes[n].replica.length(cell);
+                let at = if rng.random_range(0..2) == 0 { 0 } else { length };
+                Edit::Splice { cell, at, delete: 0, insert: token }
+            }
+            _ => Edit::Delete { record: RecordId(record) },
+        }
+    }
+
+    /// One random step of a world with bad networks.
+    fn random_step(&mut self, rng: &mut ChaCha8Rng) {
+        let pairs = self.pairs();
+        let (a, b) = pairs[rng.random_range(0..pairs.len())];
+        match rng.random_range(0..100) {
+            0..25 => {
+                let edit = self.random_edit(a, rng);
+                self.edit(a, edit);
+            }
+            25..40 => self.open(a, b),
+            40..60 => self.sync(a, b),
+            60..90 => match self.transport {
+                Transport::Session => self.deliver(a, b, 0, false),
+                Transport::Datagram => {
+                    let at = rng.random_range(0..=self.in_flight(a, b));
+                    match rng.random_range(0..4) {
+                        0 => self.drop_message(a, b, at),
+                        dice => self.deliver(a, b, at, dice == 1),
+                    }
+                }
+            },
+            90..94 => self.lose(a, b),
+            94..97 => self.crash(a),
+            _ => {
+                let day_us = 86_400_000_000;
+                self.shift_clock(a, rng.random_range(-3 * day_us..3 * day_us));
+            }
+        }
+    }
+}
+
+/// Random worlds that must all end with everybody showing the same, and with reports that agree with what is shown.
+pub(crate) fn random_worlds(
+    strategy: &'static dyn Strategy,
+    topology: Topology,
+    transport: Transport,
+) {
+    for seed in 0..150 {
+        let label = format!("{} {topology:?} {transport:?} seed {seed}", strategy.name());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut net = Net::new(strategy, topology, transport, 4);
+        for _ in 0..3 {
+            for _ in 0..rng.random_range(20..150) {
+                net.random_step(&mut rng);
+                net.audit(&label);
+            }
+            net.settle(&label);
+            net.audit(&label);
+        }
+    }
+}
+
+/// The same worlds with and without sensible ids in cargos send the same bytes and show the same.
+pub(crate) fn scrambled_ids(strategy: &'static dyn Strategy, transport: Transport) {
+    for seed in 0..30 {
+        let run = |scrambled: bool| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut net = Net::new(strategy, Topology::Star, transport, 4);
+            net.scrambler = scrambled.then(|| ChaCha8Rng::seed_from_u64(seed + 1));
+            for _ in 0..300 {
+                net.random_step(&mut rng);
+            }
+            let pending: Vec<_> = net.pairs().iter().map(|(n, m)| net.pending(*n, *m)).collect();
+            (net.sent.clone(), net.fingerprints(), pending)
+        };
+        assert_eq!(run(false), run(true), "{} seed {seed}", strategy.name());
+    }
+}
+
+/// Flipped and truncated messages are refused without a trace, or understood; never a panic.
+pub(crate) fn hostile_bytes(strategy: &'static dyn Strategy) {
+    for seed in 0..60 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut net = Net::new(strategy, Topology::Star, Transport::Session, 3);
+        for _ in 0..120 {
+            net.random_step(&mut rng);
+        }
+        net.open(0, 1);
+        for _ in 0..100 {
+            let mut bytes = net.sent[rng.random_range(0..net.sent.len())].clone();
+            for _ in 0..rng.random_range(0..3) {
+                let at = rng.random_range(0..bytes.len());
+                bytes[at] ^= 1 << rng.random_range(0..8);
+            }
+            bytes.truncate(rng.random_range(0..=bytes.len() * 2).min(bytes.len()));
+            if let Ok(recoded) = strategy.recode(&bytes) {
+                assert_eq!(recoded, bytes, "seed {seed}: one form only");
+            }
+            let (to, from) = if rng.random_range(0..2) == 0 { (0, 1) } else { (1, 0) };
+            let before = (net.fingerprints(), net.saved(to));
+            let input =
+                Input::Receive { from: ReplicaId(from), bytes: &bytes, cargo: &Cargo::default() };
+            if net.handle(to, input).is_err() {
+                assert_eq!((net.fingerprints(), net.saved(to)), before, "seed {seed}");
+            }
+        }
+    }
+}
+
+/// Damaged snapshots are refused or restored; never a panic, also not afterwards.
+pub(crate) fn hostile_snapshots(strategy: &'static dyn Strategy) {
+    for seed in 0..60 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut net = Net::new(strategy, Topology::Star, Transport::Session, 3);
+        for _ in 0..120 {
+            net.random_step(&mut rng);
+        }
+        for _ in 0..40 {
+            let n = rng.random_range(0..3);
+            let mut saved = net.saved(n);
+            let at = rng.random_range(0..saved.len());
+            saved[at] ^= 1 << rng.random_range(0..8);
+            saved.truncate(rng.random_range(0..=saved.len() * 2).min(saved.len()));
+            let peers = net.nodes[n].peers.clone();
+            let Ok(mut replica) = strategy.restore(&net.seat(n, &peers, 0), &saved) else {
+                continue;
+            };
+            let mut out = Outbox::new();
+            for peer in peers {
+                for input in [
+                    Input::Link { peer, state: LinkState::Lost },
+                    Input::Link { peer, state: LinkState::Open },
+                    Input::Sync { peer },
+                ] {
+                    replica.handle(net.clock(n), input, &mut out).expect("nothing received");
+                }
+            }
+            replica.fingerprint(PartitionId(0));
+        }
+    }
+}
