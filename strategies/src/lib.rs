@@ -8,6 +8,7 @@ pub mod full_copy;
 pub mod lineage;
 pub mod lww;
 mod registry;
+pub mod version_vector;
 pub mod wire;
 
 pub use contract::*;

@@ -74,11 +74,53 @@ impl Lineage {
         }
     }
 
-    /// Adds every edit of another set.
+    /// Adds every edit of another set. One pass over the ranges of both, however many edits they hold.
     pub fn extend(&mut self, other: &Lineage) {
-        for id in other.iter() {
-            self.insert(id);
+        if let [(only, last)] = other.ranges[..]
+            && only.sequence == last
+        {
+            self.insert(only);
+            return;
         }
+        if self.is_empty() {
+            self.ranges.clone_from(&other.ranges);
+            return;
+        }
+        let mut theirs = other.ranges.iter().copied().peekable();
+        let union = Vec::with_capacity(self.ranges.len() + other.ranges.len());
+        for range in std::mem::replace(&mut self.ranges, union) {
+            while let Some(earlier) = theirs.next_if(|theirs| theirs.0 <= range.0) {
+                self.append(earlier);
+            }
+            self.append(range);
+        }
+        theirs.for_each(|range| self.append(range));
+    }
+
+    /// Adds a range that begins no earlier than the last one.
+    fn append(&mut self, (first, last): (EditId, u64)) {
+        match self.ranges.last_mut() {
+            Some((start, end))
+                if start.origin == first.origin && first.sequence <= end.saturating_add(1) =>
+            {
+                *end = (*end).max(last);
+            }
+            _ => self.ranges.push((first, last)),
+        }
+    }
+
+    /// Whether any edit is in both sets.
+    pub fn meets(&self, other: &Lineage) -> bool {
+        let mut theirs = other.ranges.iter().peekable();
+        self.ranges.iter().any(|(first, last)| {
+            let before = |(start, end): &&(EditId, u64)| {
+                start.origin < first.origin || start.origin == first.origin && *end < first.sequence
+            };
+            while theirs.next_if(before).is_some() {}
+            theirs
+                .peek()
+                .is_some_and(|(start, _)| start.origin == first.origin && start.sequence <= *last)
+        })
     }
 
     /// Every edit, in order.
@@ -160,6 +202,8 @@ mod tests {
             let mut union = a.0.clone();
             union.extend(&b.0);
             assert!(union.iter().eq(a.1.union(&b.1).copied()), "seed {seed}");
+            assert_eq!(Lineage::from_ranges(union.ranges().to_vec()), Some(union), "seed {seed}");
+            assert_eq!(a.0.meets(&b.0), !a.1.is_disjoint(&b.1), "seed {seed}");
         }
     }
 }

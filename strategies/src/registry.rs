@@ -7,4 +7,9 @@ use crate::lww::Lww;
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
     &[&Lww::WALL, &Lww::HLC, &FullCopy]
+use crate::version_vector;
+
+/// Every built-in strategy, in the order of tables.
+pub fn registry() -> &'static [&'static dyn Strategy] {
+    &[&version_vector::SIBLINGS, &version_vector::MERGE]
 }

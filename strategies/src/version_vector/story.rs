@@ -1,0 +1,226 @@
+//! Which edits a version stands on and which ones it took the place of. For reports only: it rides in cargo, is never looked at
+//! when merging, and costs no work units and no footprint, since the modelled product does not have it.
+
+use crate::contract::{CargoIds, Malformed};
+use crate::document::EditId;
+use crate::lineage::Lineage;
+use crate::wire::{Reader, Writer};
+
+/// The edits behind one version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Story {
+    /// Those that its content stands on.
+    pub stands_on: Lineage,
+    /// Deletes whose effect it respects: content that came later does not undo a delete.
+    pub deletes: Lineage,
+    /// Those that were knowingly replaced on the way to it.
+    pub replaced: Lineage,
+}
+
+impl Story {
+    fn chapters(&self) -> [&Lineage; 3] {
+        [&self.stands_on, &self.deletes, &self.replaced]
+    }
+
+    fn chapters_mut(&mut self) -> [&mut Lineage; 3] {
+        [&mut self.stands_on, &mut self.deletes, &mut self.replaced]
+    }
+
+    /// Whether an edit occurs in it.
+    pub fn knows(&self, edit: EditId) -> bool {
+        self.chapters().iter().any(|chapter| chapter.contains(edit))
+    }
+
+    /// Adds all edits that occur in it.
+    pub fn add_to(&self, known: &mut Lineage) {
+        self.chapters().into_iter().for_each(|chapter| known.extend(chapter));
+    }
+
+    /// Whether its deletes are without effect, since content that stands on what they deleted is shown beside it.
+    pub fn undone_by(&self, shown: &Lineage) -> bool {
+        !self.deletes.is_empty() && self.replaced.meets(shown)
+    }
+
+    /// One more edit on top of the content.
+    pub fn build_on(&mut self, edit: EditId) {
+        self.stands_on.insert(edit);
+    }
+
+    /// An edit takes the place of the content.
+    pub fn replace(&mut self, edit: EditId) {
+        self.replaced.extend(&self.stands_on);
+        self.stands_on = Lineage::of(edit);
+    }
+
+    /// A delete takes the place of the content.
+    pub fn delete(&mut self, edit: EditId) {
+        self.replaced.extend(&self.stands_on);
+        self.stands_on = Lineage::new();
+        self.deletes.insert(edit);
+    }
+
+    /// The story of something that takes the place of several versions, and stands on those marked so.
+    pub fn of_all<'a>(stories: impl Iterator<Item = (&'a Story, bool)> + Clone) -> Self {
+        let mut all = Story::default();
+        for (story, stands_on_it) in stories.clone() {
+            let chapter = if stands_on_it { &mut all.stands_on } else { &mut all.replaced };
+            chapter.extend(&story.stands_on);
+            all.replaced.extend(&story.replaced);
+        }
+        for (story, _) in stories {
+            let undone = story.undone_by(&all.stands_on);
+            let chapter = if undone { &mut all.replaced } else { &mut all.deletes };
+            chapter.extend(&story.deletes);
+        }
+        all.replaced = difference(&difference(&all.replaced, &all.stands_on), &all.deletes);
+        all
+    }
+
+    /// Appends its edits to a message's cargo, as those of the `version`-th version in it, without the version's own edit, which
+    /// is in the bytes.
+    pub fn load(&self, version: usize, own: EditId, ids: &mut Vec<CargoIds>) {
+        for (n, chapter) in self.chapters().into_iter().enumerate() {
+            let element = (3 * version + n) as u32;
+            for (first, last) in chapter.ranges() {
+                if (*first, *last) != (own, own.sequence) {
+                    ids.push(CargoIds { element, first: *first, count: last - first.sequence + 1 });
+                }
+            }
+        }
+    }
+
+    /// Takes the edits of the `version`-th version from a message's cargo, whatever it holds. `ids` is advanced past them. A range of
+    /// more than `most` edits is no such thing, and is left out.
+    pub fn unload(&mut self, version: usize, most: u64, ids: &mut &[CargoIds]) {
+        let mut lists: [Vec<(EditId, u64)>; 3] = Default::default();
+        while let Some((next, rest)) = ids.split_first() {
+            let Some(n) = (next.element as usize).checked_sub(3 * version) else {
+                *ids = rest;
+                continue;
+            };
+            let Some(list) = lists.get_mut(n) else { break };
+            let more = next.count.checked_sub(1).filter(|more| *more < most);
+            let last = more.and_then(|more| next.first.sequence.checked_add(more));
+            list.extend(last.map(|last| (next.first, last)));
+            *ids = rest;
+        }
+        for (chapter, list) in self.chapters_mut().into_iter().zip(lists) {
+            if let Some(cargo) = Lineage::from_ranges(list) {
+                chapter.extend(&cargo);
+            }
+        }
+    }
+
+    pub fn save(&self, out: &mut Writer) {
+        for chapter in self.chapters() {
+            out.count(chapter.ranges().len());
+            for (first, last) in chapter.ranges() {
+                out.edit_id(*first);
+                out.uint(last - first.sequence);
+            }
+        }
+    }
+
+    pub fn restore(bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut story = Story::default();
+        for chapter in story.chapters_mut() {
+            let mut ranges = Vec::new();
+            for _ in 0..bytes.count(3)? {
+                let first = bytes.edit_id()?;
+                let last = first.sequence.checked_add(bytes.uint()?);
+                ranges.push((first, last.ok_or(Malformed("edits out of range"))?));
+            }
+            *chapter = Lineage::from_ranges(ranges).ok_or(Malformed("edits are not ascending"))?;
+        }
+        Ok(story)
+    }
+}
+
+fn difference(a: &Lineage, b: &Lineage) -> Lineage {
+    if !a.meets(b) {
+        return a.clone();
+    }
+    let mut left = Lineage::new();
+    a.minus(b).for_each(|edit| {
+        left.insert(edit);
+    });
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::ReplicaId;
+
+    fn id(sequence: u64) -> EditId {
+        EditId { origin: ReplicaId(1), sequence }
+    }
+
+    fn lineage(sequences: &[u64]) -> Lineage {
+        let mut lineage = Lineage::new();
+        sequences.iter().for_each(|n| {
+            lineage.insert(id(*n));
+        });
+        lineage
+    }
+
+    #[test]
+    fn it_travels_in_cargo_and_in_snapshots() {
+        let stories: Vec<Story> = (0..3)
+            .map(|n| Story {
+                stands_on: lineage(&[n, n + 2, n + 3]),
+                deletes: lineage(&[20 + n]),
+                replaced: lineage(&[9, 30 + n]),
+            })
+            .collect();
+        let mut ids = Vec::new();
+        stories.iter().enumerate().for_each(|(n, story)| story.load(n, id(n as u64), &mut ids));
+        assert!(
+            ids.iter().all(|ids| ids.first != id(u64::from(ids.element / 3))),
+            "own edits stay out"
+        );
+        let mut rest = ids.as_slice();
+        for (n, story) in stories.iter().enumerate() {
+            let mut unloaded = Story { stands_on: lineage(&[n as u64]), ..Story::default() };
+            unloaded.unload(n, 9, &mut rest);
+            assert_eq!(unloaded, *story);
+            let mut saved = Writer::new();
+            story.save(&mut saved);
+            let saved = saved.finish();
+            assert_eq!(Story::restore(&mut Reader::new(&saved)).as_ref(), Ok(story));
+        }
+        assert!(rest.is_empty());
+    }
+
+    #[test]
+    fn scrambled_cargo_is_tolerated() {
+        let mut story = Story::default();
+        let huge = CargoIds { element: 0, first: id(5), count: 10 };
+        let none = CargoIds { element: 1, first: id(5), count: 0 };
+        let falling = [9, 4].map(|n| CargoIds { element: 2, first: id(n), count: 1 });
+        let later = CargoIds { element: 77, first: id(5), count: 1 };
+        let ids = [huge, none, falling[0], falling[1], later];
+        let mut rest = ids.as_slice();
+        story.unload(0, 9, &mut rest);
+        assert_eq!((story, rest.len()), (Story::default(), 1));
+    }
+
+    #[test]
+    fn a_delete_is_undone_by_content_that_stands_on_what_it_deleted() {
+        let mut deleted = Story { stands_on: lineage(&[1, 2]), ..Story::default() };
+        let mut rival = deleted.clone();
+        deleted.delete(id(7));
+        rival.build_on(id(8));
+        assert!(deleted.undone_by(&rival.stands_on));
+        let all = Story::of_all([(&deleted, false), (&rival, true)].into_iter());
+        assert_eq!(all.stands_on, lineage(&[1, 2, 8]));
+        assert_eq!((all.deletes, all.replaced), (lineage(&[]), lineage(&[7])));
+
+        let mut fresh = Story { stands_on: lineage(&[1, 2]), ..Story::default() };
+        fresh.replace(id(9));
+        assert!(!deleted.undone_by(&fresh.stands_on));
+        let all = Story::of_all([(&deleted, false), (&fresh, true)].into_iter());
+        assert_eq!(all.stands_on, lineage(&[9]));
+        assert_eq!((all.deletes, all.replaced), (lineage(&[7]), lineage(&[1, 2])));
+    }
+}
