@@ -52,7 +52,7 @@ impl Lineage {
                 if id.sequence <= *last {
                     return false;
                 }
-                if id.sequence == *last + 1 {
+                if last.checked_add(1) == Some(id.sequence) {
                     *last = id.sequence;
                     self.join_with_next(after - 1);
                     return true;
@@ -67,7 +67,7 @@ impl Lineage {
     fn join_with_next(&mut self, at: usize) {
         if let Some((next, next_last)) = self.ranges.get(at + 1).copied() {
             let (first, last) = &mut self.ranges[at];
-            if next.origin == first.origin && next.sequence == *last + 1 {
+            if next.origin == first.origin && last.checked_add(1) == Some(next.sequence) {
                 *last = next_last;
                 self.ranges.remove(at + 1);
             }
@@ -130,19 +130,29 @@ impl Lineage {
         })
     }
 
-    /// The edits that are in this set and not in the other, in order. Equal ranges are skipped as a whole.
+    /// The edits that are in this set and not in the other, in order. One pass over the ranges of both; ranges that lie within
+    /// one of the other's are skipped as a whole.
     pub fn minus<'a>(&'a self, other: &'a Lineage) -> impl Iterator<Item = EditId> + 'a {
+        let mut theirs = other.ranges.as_slice();
         self.ranges.iter().flat_map(move |(first, last)| {
-            let after = other.ranges.partition_point(|(start, _)| start <= first);
-            let covered_to = match after.checked_sub(1).map(|before| other.ranges[before]) {
-                Some((start, end)) if start.origin == first.origin && end >= first.sequence => {
-                    (end + 1).min(last + 1)
+            while theirs.get(1).is_some_and(|(start, _)| start <= first) {
+                theirs = &theirs[1..];
+            }
+            let covered_to = match theirs.first() {
+                Some((start, end)) if start <= first && start.origin == first.origin => {
+                    (*end >= first.sequence).then_some(*end)
                 }
-                _ => first.sequence,
+                _ => None,
             };
-            (covered_to..=*last)
+            let from = match covered_to {
+                Some(end) if end >= *last => None,
+                Some(end) => Some(end + 1),
+                None => Some(first.sequence),
+            };
+            from.into_iter()
+                .flat_map(|from| from..=*last)
                 .map(|sequence| EditId { origin: first.origin, sequence })
-                .filter(move |id| !other.contains(*id))
+                .filter(|id| !other.contains(*id))
         })
     }
 
@@ -180,6 +190,17 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn the_last_sequence_is_no_overflow() {
+        let id = |sequence| EditId { origin: ReplicaId(1), sequence };
+        let mut lineage = Lineage::of(id(u64::MAX));
+        assert!(lineage.insert(id(3)) && lineage.insert(id(u64::MAX - 1)));
+        lineage.extend(&Lineage::of(id(u64::MAX)));
+        assert_eq!(lineage.ranges(), [(id(3), 3), (id(u64::MAX - 1), u64::MAX)]);
+        assert!(lineage.minus(&Lineage::of(id(u64::MAX))).eq([id(3), id(u64::MAX - 1)]));
+        assert!(!lineage.insert(id(u64::MAX)));
+    }
 
     #[test]
     fn it_behaves_as_a_set_of_ids() {
