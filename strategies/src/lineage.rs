@@ -15,8 +15,8 @@ pub struct Lineage {
 
 impl Lineage {
     /// The empty set.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Lineage { ranges: Vec::new() }
     }
 
     /// The set of one edit.

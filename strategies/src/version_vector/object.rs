@@ -9,7 +9,6 @@ use super::Policy;
 use super::story::Story;
 use super::vector::{Actor, Dot, Vector};
 use crate::document::{Content, Edit, EditId, FieldKind, Mark};
-use crate::lineage::Lineage;
 use std::collections::BTreeSet;
 
 /// One content of a cell, beside others if those were written without knowing it.
@@ -83,15 +82,9 @@ impl Object {
         self.versions.push(Version { edit: id, content, story, ..version });
     }
 
-    /// The version that wins, or is displayed first: of the counters the one that is farthest from zero (of opposite ones the
-    /// positive), otherwise the one with the highest rank. An empty one never wins over one with content: a write
-    /// survives a concurrent delete.
+    /// See [`preferred_of`].
     pub fn preferred(&self) -> Option<&Version> {
-        let filled = self.versions.iter().filter(|version| !version.content.is_empty());
-        filled.rev().max_by_key(|version| match version.content {
-            Content::Counter(sum) => (sum.unsigned_abs(), sum),
-            _ => (0, 0),
-        })
+        preferred_of(self.versions.iter())
     }
 
     /// One version for each distinct content that is not empty, the preferred one first, the others by falling rank.
@@ -125,39 +118,13 @@ impl Object {
     }
 
     /// Whether a version is part of what is shown. An empty one is where there are only empty ones.
-    fn is_shown(version: &Version, preferred: Option<&Version>, policy: Policy) -> bool {
+    pub fn is_shown(version: &Version, preferred: Option<&Version>, policy: Policy) -> bool {
         let Some(preferred) = preferred else { return true };
         match (&version.content, policy) {
             (content, _) if content.is_empty() => false,
             (_, Policy::Siblings) | (Content::Set(_), Policy::Merge) => true,
             (content, Policy::Merge) => *content == preferred.content,
         }
-    }
-
-    /// The edits that are shown.
-    pub fn shown_edits(&self, policy: Policy) -> Lineage {
-        let preferred = self.preferred();
-        let mut shown = Lineage::new();
-        for version in &self.versions {
-            if Self::is_shown(version, preferred, policy) {
-                shown.extend(&version.story.stands_on);
-            }
-        }
-        let mut deletes = Lineage::new();
-        for version in &self.versions {
-            if !version.story.undone_by(&shown) {
-                deletes.extend(&version.story.deletes);
-            }
-        }
-        shown.extend(&deletes);
-        shown
-    }
-
-    /// All edits that are known here.
-    pub fn known_edits(&self) -> Lineage {
-        let mut known = Lineage::new();
-        self.versions.iter().for_each(|version| version.story.add_to(&mut known));
-        known
     }
 
     /// An edit by this replica's user, which takes the place of all versions.
@@ -282,6 +249,19 @@ impl Object {
         self.vector.join(&other.vector);
         Joined { added, dropped }
     }
+}
+
+/// The version that wins, or is displayed first: of the counters the one that is farthest from zero (of opposite ones the positive),
+/// otherwise the one with the highest rank. An empty one never wins over one with content: a write survives a concurrent
+/// delete.
+pub fn preferred_of<'a>(versions: impl Iterator<Item = &'a Version>) -> Option<&'a Version> {
+    versions.filter(|version| !version.content.is_empty()).max_by_key(|version| {
+        let distance = match version.content {
+            Content::Counter(sum) => (sum.unsigned_abs(), sum),
+            _ => (0, 0),
+        };
+        (distance, version.rank())
+    })
 }
 
 fn find(versions: &[Version], wanted: &Version) -> Option<usize> {

@@ -4,7 +4,7 @@ use super::Policy;
 use super::message::{Message, decode_objects, encode_object, unload_cargo, update_head};
 use super::object::Object;
 use super::peer::Peer;
-use super::report::Before;
+use super::report::{Shown, report_join};
 use super::story::Story;
 use super::vector::Actor;
 use crate::contract::{
@@ -133,7 +133,11 @@ impl VersionVectorReplica {
         out: &mut Outbox,
     ) {
         let object = self.cells.entry(cell).or_default();
-        let before = Before::of(object, self.policy);
+        // A change of the only version hides nothing.
+        let replaces =
+            matches!(edit, Edit::Put { .. } | Edit::Delete { .. } | Edit::Resolve { .. });
+        let shown = (replaces || object.versions.len() > 1)
+            .then(|| Shown::of(object.versions.iter(), self.policy).into_owned());
         out.work(1 + object.vector.len() as u64);
         for version in &object.versions {
             let moved = if kind == FieldKind::Text { version.content.bytes() } else { 0 };
@@ -146,7 +150,9 @@ impl VersionVectorReplica {
             }
             _ => object.write(self.actor, self.policy, kind, id, edit),
         }
-        before.report_own(cell, object, id, self.policy, out);
+        if let Some(shown) = shown {
+            shown.report_own(cell, object, id, self.policy, out);
+        }
         self.peers.iter_mut().for_each(|peer| peer.owe(cell));
     }
 
@@ -222,11 +228,10 @@ impl VersionVectorReplica {
         let order = object.vector.partial_cmp(&incoming.vector);
         if matches!(order, None | Some(Ordering::Less)) {
             out.work((object.versions.len() + incoming.versions.len()) as u64);
-            let before = Before::of(object, self.policy);
             let joined = object.join(incoming);
             let elsewhere = |edit| knows_elsewhere(&self.cells, cell, edit);
             let object = &self.cells[&cell];
-            before.report_join(cell, object, &joined, self.policy, elsewhere, out);
+            report_join(cell, object, &joined, self.policy, elsewhere, out);
             let others = self.peers.iter_mut().filter(|peer| peer.id != from);
             others.for_each(|peer| peer.owe(cell));
         }

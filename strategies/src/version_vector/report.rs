@@ -1,59 +1,64 @@
 //! What a replica tells its application about a cell that changed.
 
 use super::Policy;
-use super::object::{Joined, Object, Version};
+use super::object::{Joined, Object, Version, preferred_of};
 use crate::contract::{Change, Outbox};
 use crate::document::{Cell, EditId};
 use crate::lineage::Lineage;
+use std::borrow::Cow;
 
-/// What was shown and known of a cell before something happened to it.
-pub struct Before {
-    shown: Lineage,
-    known: Lineage,
+/// The edits that a cell shows. Borrowed from its version where there is only one, as there mostly is.
+#[derive(Debug)]
+pub struct Shown<'a> {
+    stands_on: Cow<'a, Lineage>,
+    deletes: Cow<'a, Lineage>,
 }
 
-impl Before {
-    pub fn of(object: &Object, policy: Policy) -> Self {
-        Before { shown: object.shown_edits(policy), known: object.known_edits() }
+impl<'a> Shown<'a> {
+    /// What these versions of one cell show together.
+    pub fn of(versions: impl Iterator<Item = &'a Version> + Clone, policy: Policy) -> Self {
+        let mut all = versions.clone();
+        if let (Some(only), None) = (all.next(), all.next()) {
+            let story = &only.story;
+            return Shown {
+                stands_on: Cow::Borrowed(&story.stands_on),
+                deletes: Cow::Borrowed(&story.deletes),
+            };
+        }
+        let preferred = preferred_of(versions.clone());
+        let (mut stands_on, mut deletes) = (Lineage::new(), Lineage::new());
+        for version in versions.clone() {
+            if Object::is_shown(version, preferred, policy) {
+                stands_on.extend(&version.story.stands_on);
+            }
+        }
+        for version in versions {
+            if !version.story.undone_by(&stands_on) {
+                deletes.extend(&version.story.deletes);
+            }
+        }
+        Shown { stands_on: Cow::Owned(stands_on), deletes: Cow::Owned(deletes) }
     }
 
-    /// Reports what a join did. `elsewhere` says whether an edit was known to another cell of the record: then it is a delete that
-    /// was reported when it arrived there.
-    pub fn report_join(
-        &self,
-        cell: Cell,
-        object: &Object,
-        joined: &Joined,
-        policy: Policy,
-        elsewhere: impl Fn(EditId) -> bool,
-        out: &mut Outbox,
-    ) {
-        let shown = object.shown_edits(policy);
-        for edit in shown.minus(&self.shown) {
-            if !elsewhere(edit) {
-                out.change(Change::Applied { edit });
-            }
-        }
-        let added = || object.versions.iter().filter(|v| joined.added.contains(&v.dot));
-        let mut arrived = Lineage::new();
-        added().for_each(|version| version.story.add_to(&mut arrived));
-        for edit in arrived.minus(&self.known).filter(|edit| !shown.contains(*edit)) {
-            let heir = added().find(|version| version.story.replaced.contains(edit));
-            // Knowingly replaced on the way here, it was part of what came; a rival that loses never was.
-            if heir.is_some() && !elsewhere(edit) {
-                out.change(Change::Applied { edit });
-            }
-            if let Some(heir) = heir.or(object.preferred()) {
-                out.change(Change::Replaced { edit, by: heir.edit });
-            }
-        }
-        self.report_gone(object, &shown, None, out);
-        if policy == Policy::Siblings {
-            report_rivals(cell, object, joined, out);
+    /// The same, to be kept while the versions change.
+    pub fn into_owned(self) -> Shown<'static> {
+        Shown {
+            stands_on: Cow::Owned(self.stands_on.into_owned()),
+            deletes: Cow::Owned(self.deletes.into_owned()),
         }
     }
 
-    /// Reports what an edit by this replica's user did.
+    fn contains(&self, edit: EditId) -> bool {
+        self.stands_on.contains(edit) || self.deletes.contains(edit)
+    }
+
+    fn minus<'s>(&'s self, other: &'s Shown<'_>) -> impl Iterator<Item = EditId> + 's {
+        let contents = self.stands_on.minus(&other.stands_on);
+        let deletes = self.deletes.minus(&other.deletes);
+        contents.chain(deletes).filter(|edit| !other.contains(*edit))
+    }
+
+    /// Reports what an edit by this replica's user did to a cell that showed this before.
     pub fn report_own(
         &self,
         cell: Cell,
@@ -62,7 +67,10 @@ impl Before {
         policy: Policy,
         out: &mut Outbox,
     ) {
-        self.report_gone(object, &object.shown_edits(policy), Some(own), out);
+        let shown = Shown::of(object.versions.iter(), policy);
+        for edit in self.minus(&shown) {
+            out.change(Change::Replaced { edit, by: own });
+        }
         if policy == Policy::Merge || object.versions.len() < 2 {
             return;
         }
@@ -74,31 +82,60 @@ impl Before {
             out.change(Change::Conflicted { cell, edit: open.edit, with: own });
         }
     }
+}
 
-    fn report_gone(&self, object: &Object, shown: &Lineage, by: Option<EditId>, out: &mut Outbox) {
-        for edit in self.shown.minus(shown) {
-            let heir = || {
-                let heir = object.versions.iter().find(|v| v.story.replaced.contains(edit));
-                heir.or(object.preferred()).map(|version| version.edit)
-            };
-            if let Some(by) = by.or_else(heir) {
-                out.change(Change::Replaced { edit, by });
-            }
+/// Reports what a join did. `elsewhere` says whether an edit was known to another cell of the record: then it is a delete that was
+/// reported when it arrived there.
+pub fn report_join(
+    cell: Cell,
+    object: &Object,
+    joined: &Joined,
+    policy: Policy,
+    elsewhere: impl Fn(EditId) -> bool,
+    out: &mut Outbox,
+) {
+    let is_new = |version: &&Version| joined.added.contains(&version.dot);
+    let stayed = object.versions.iter().filter(|version| !is_new(version));
+    let old: Vec<&Version> = joined.dropped.iter().chain(stayed).collect();
+    let before = Shown::of(old.iter().copied(), policy);
+    let after = Shown::of(object.versions.iter(), policy);
+    for edit in after.minus(&before) {
+        if !elsewhere(edit) {
+            out.change(Change::Applied { edit });
         }
+    }
+    let new: Vec<&Version> = object.versions.iter().filter(is_new).collect();
+    let mut hidden = Lineage::new();
+    for edit in new.iter().flat_map(|version| version.story.minus(&old)) {
+        if after.contains(edit) || !hidden.insert(edit) {
+            continue;
+        }
+        let heir = new.iter().copied().find(|version| version.story.replaced.contains(edit));
+        // Knowingly replaced on the way here, it was part of what came; a rival that loses never was.
+        if heir.is_some() && !elsewhere(edit) {
+            out.change(Change::Applied { edit });
+        }
+        if let Some(heir) = heir.or(object.preferred()) {
+            out.change(Change::Replaced { edit, by: heir.edit });
+        }
+    }
+    for edit in before.minus(&after) {
+        let heir = object.versions.iter().find(|v| v.story.replaced.contains(edit));
+        if let Some(heir) = heir.or(object.preferred()) {
+            out.change(Change::Replaced { edit, by: heir.edit });
+        }
+    }
+    if policy == Policy::Siblings && object.versions.len() > 1 {
+        report_rivals(cell, object, &old, out);
     }
 }
 
 /// Reports every alternative that was not shown before and now stands beside another one.
-fn report_rivals(cell: Cell, object: &Object, joined: &Joined, out: &mut Outbox) {
-    if object.versions.len() < 2 {
-        return;
-    }
+fn report_rivals(cell: Cell, object: &Object, old: &[&Version], out: &mut Outbox) {
     let alternatives = object.alternatives();
     if alternatives.len() < 2 {
         return;
     }
-    let stayed = object.versions.iter().filter(|v| !joined.added.contains(&v.dot));
-    let old: Vec<&Version> = stayed.chain(&joined.dropped).collect();
     let is_old = |version: &Version| old.iter().any(|old| old.content == version.content);
     let here = alternatives.iter().find(|v| is_old(v)).unwrap_or(&alternatives[0]);
     for rival in alternatives.iter().filter(|v| v.dot != here.dot && !is_old(v)) {

@@ -1,10 +1,13 @@
 //! Which edits a version stands on and which ones it took the place of. For reports only: it rides in cargo, is never looked at
 //! when merging, and costs no work units and no footprint, since the modelled product does not have it.
 
+use super::object::Version;
 use crate::contract::{CargoIds, Malformed};
 use crate::document::EditId;
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
+
+static NONE: Lineage = Lineage::new();
 
 /// The edits behind one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,9 +34,11 @@ impl Story {
         self.chapters().iter().any(|chapter| chapter.contains(edit))
     }
 
-    /// Adds all edits that occur in it.
-    pub fn add_to(&self, known: &mut Lineage) {
-        self.chapters().into_iter().for_each(|chapter| known.extend(chapter));
+    /// The edits that occur in it and in none of the older versions. Most are in the same place of the first of them.
+    pub fn minus<'a>(&'a self, older: &'a [&'a Version]) -> impl Iterator<Item = EditId> + 'a {
+        let places = older.first().map_or([&NONE; 3], |version| version.story.chapters());
+        let new = self.chapters().into_iter().zip(places).flat_map(|(ours, old)| ours.minus(old));
+        new.filter(move |edit| !older.iter().any(|version| version.story.knows(*edit)))
     }
 
     /// Whether its deletes are without effect, since content that stands on what they deleted is shown beside it.
