@@ -3,6 +3,7 @@
 //! Start with [`contract`]: what a strategy is. Then [`document`]: what it synchronises. Then any strategy.
 
 pub mod contract;
+pub mod crdt;
 pub mod document;
 pub mod full_copy;
 pub mod lineage;

@@ -12,4 +12,5 @@ use crate::version_vector;
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
     &[&version_vector::SIBLINGS, &version_vector::MERGE]
+    &[&crate::crdt::Delta]
 }

@@ -1,0 +1,403 @@
+//! The document of one replica: its cells, how changes act on them, and what is shown.
+
+use super::causal::{Agent, Dot};
+use super::counter::{Counter, Share};
+use super::op::{Delta, Op, Seen};
+use super::register::Register;
+use super::sequence::{Item, Sequence};
+use super::set::Set;
+use crate::contract::Footprint;
+use crate::document::{
+    Cell, Content, Edit, FieldId, FieldKind, Mark, RecordId, Rendering, Schema, Scope, Value,
+    char_count,
+};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One cell.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// A register.
+    Register(Register),
+    /// A counter.
+    Counter(Counter),
+    /// A set.
+    Set(Set),
+    /// A text.
+    Text(Sequence),
+}
+
+impl State {
+    fn new(kind: FieldKind) -> Self {
+        match kind {
+            FieldKind::Register => State::Register(Register::default()),
+            FieldKind::Counter => State::Counter(Counter::default()),
+            FieldKind::Set => State::Set(Set::default()),
+            FieldKind::Text => State::Text(Sequence::new()),
+        }
+    }
+
+    /// What a deletion hides that is made now.
+    fn seen(&self) -> Seen {
+        match self {
+            State::Register(register) => Seen::Values(register.dots()),
+            State::Counter(counter) => Seen::Tallies(counter.seen()),
+            State::Set(set) => Seen::Insertions(set.insertions().keys().copied().collect()),
+            State::Text(text) => Seen::Characters(text.visible()),
+        }
+    }
+
+    /// What it takes, in bytes; names kept for reports alone are not counted.
+    fn footprint(&self) -> Footprint {
+        let named = |dots: usize| (dots * size_of::<Dot>()) as u64;
+        let mut footprint = Footprint::default();
+        match self {
+            State::Register(register) => {
+                let values = register.values().iter();
+                footprint.content_bytes = values.map(|(_, v)| v.as_str().len() as u64).sum();
+                footprint.metadata_bytes = named(register.values().len());
+            }
+            State::Counter(counter) => {
+                footprint.content_bytes = Content::Counter(counter.value()).bytes();
+                let shares = counter.shares().len() * (size_of::<Agent>() + size_of::<Share>());
+                footprint.metadata_bytes = shares as u64;
+            }
+            State::Set(set) => {
+                footprint.content_bytes = set.elements().map(|e| e.as_str().len() as u64).sum();
+                footprint.metadata_bytes = named(set.insertions().len());
+            }
+            State::Text(text) => {
+                footprint.content_bytes = text.bytes() as u64;
+                let deleted = text.lists().flatten().filter(|item| item.is_deleted()).count();
+                let item = size_of::<Item>() as u64;
+                footprint.metadata_bytes = (text.items() - deleted) as u64 * item;
+                footprint.history_bytes = deleted as u64 * item;
+            }
+        }
+        footprint
+    }
+
+    fn show(&self, cell: Cell, out: &mut Rendering) {
+        match self {
+            State::Register(register) => register.show(cell, out),
+            State::Counter(counter) => out.settled(cell, Content::Counter(counter.value())),
+            State::Set(set) => {
+                out.settled(cell, Content::Set(set.elements().cloned().collect()));
+            }
+            State::Text(text) => out.settled(cell, Content::Text(text.text())),
+        }
+    }
+}
+
+/// What a change did besides being part of the document now.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Values and additions that it hid.
+    pub hidden: Vec<Dot>,
+    /// Values that are now shown beside its own.
+    pub rivals: Vec<(Cell, Dot)>,
+    /// Elements visited.
+    pub work_units: u64,
+}
+
+/// All cells that anybody has written to.
+#[derive(Debug, Default)]
+pub struct Cells {
+    states: BTreeMap<Cell, State>,
+    digests: RefCell<Digests>,
+}
+
+/// The fingerprint, kept up cell by cell: the sum of the cells' digests.
+#[derive(Debug, Default)]
+struct Digests {
+    of: BTreeMap<Cell, u128>,
+    sum: u128,
+    stale: BTreeSet<Cell>,
+}
+
+impl Cells {
+    /// These cells.
+    pub fn from_states(states: BTreeMap<Cell, State>) -> Self {
+        let stale = states.keys().copied().collect();
+        let digests = RefCell::new(Digests { stale, ..Digests::default() });
+        Cells { states, digests }
+    }
+
+    /// Every cell, in order.
+    pub fn states(&self) -> &BTreeMap<Cell, State> {
+        &self.states
+    }
+
+    fn touch(&mut self, cell: Cell, kind: FieldKind) -> &mut State {
+        self.digests.get_mut().stale.insert(cell);
+        self.states.entry(cell).or_insert_with(|| State::new(kind))
+    }
+
+    /// Makes a change part of the document; its cells are of the kinds it takes them for, and everything it refers to is here.
+    pub fn apply(&mut self, delta: &Delta, effects: &mut Effects) {
+        effects.work_units += 1;
+        match &delta.op {
+            Op::Put { cell, value, seen } => {
+                let State::Register(register) = self.touch(*cell, FieldKind::Register) else {
+                    return;
+                };
+                register.put(delta.first, value.clone(), seen, &mut effects.hidden);
+                effects.work_units += seen.len() as u64;
+                effects.rivals.extend(register.rivals(delta.first).map(|dot| (*cell, dot)));
+            }
+            Op::Add { cell, amount } => {
+                if let State::Counter(counter) = self.touch(*cell, FieldKind::Counter) {
+                    counter.add(delta.first, *amount);
+                }
+            }
+            Op::Insert { cell, element, seen } => {
+                if let State::Set(set) = self.touch(*cell, FieldKind::Set) {
+                    set.insert(delta.first, element.clone(), seen);
+                    effects.work_units += seen.len() as u64;
+                }
+            }
+            Op::Run { cell, left, right, text } => {
+                if let State::Text(sequence) = self.touch(*cell, FieldKind::Text) {
+                    effects.work_units += text.len() as u64 / 64
+                        + sequence.insert_between(delta.first, *left, *right, text);
+                }
+            }
+            Op::Hide { seen } => {
+                for (cell, seen) in seen {
+                    self.hide(*cell, seen, effects);
+                }
+            }
+        }
+    }
+
+    fn hide(&mut self, cell: Cell, seen: &Seen, effects: &mut Effects) {
+        match (self.touch(cell, seen.kind()), seen) {
+            (State::Register(register), Seen::Values(dots)) => {
+                register.hide(dots, &mut effects.hidden);
+                effects.work_units += dots.len() as u64;
+            }
+            (State::Counter(counter), Seen::Tallies(tallies)) => {
+                let before = effects.hidden.len();
+                counter.hide(tallies, &mut effects.hidden);
+                effects.work_units += (tallies.len() + effects.hidden.len() - before) as u64;
+            }
+            (State::Set(set), Seen::Insertions(dots)) => {
+                set.hide(dots);
+                effects.work_units += dots.len() as u64;
+            }
+            (State::Text(text), Seen::Characters(spans)) => {
+                effects.work_units += text.erase(spans);
+            }
+            _ => {}
+        }
+    }
+
+    /// Makes a user's edit part of the document and adds what it did to `deltas`, named by dots from `first` on: nothing where it has no
+    /// effect.
+    pub fn edit(
+        &mut self,
+        schema: &Schema,
+        edit: &Edit,
+        first: Dot,
+        deltas: &mut Vec<Delta>,
+        effects: &mut Effects,
+    ) {
+        let kind = edit.cell().map(|cell| schema.kind(cell.field));
+        let mut author = Author { cells: self, next: first, deltas, effects };
+        match (edit, kind) {
+            (Edit::Delete { record }, _) => author.delete(schema, *record),
+            (Edit::Put { cell, value }, Some(Some(FieldKind::Register))) => {
+                let seen = author.seen(*cell).map_or_else(Vec::new, values);
+                author.add(1, Op::Put { cell: *cell, value: value.clone(), seen });
+            }
+            (Edit::Add { cell, amount }, Some(Some(FieldKind::Counter))) if *amount != 0 => {
+                author.add(1, Op::Add { cell: *cell, amount: *amount });
+            }
+            (Edit::Insert { cell, element }, Some(Some(FieldKind::Set))) => {
+                let seen = author.holders(*cell, element);
+                author.add(1, Op::Insert { cell: *cell, element: element.clone(), seen });
+            }
+            (Edit::Remove { cell, element }, Some(Some(FieldKind::Set))) => {
+                let seen = author.holders(*cell, element);
+                author.hide(vec![(*cell, Seen::Insertions(seen))]);
+            }
+            (Edit::Splice { cell, at, delete, insert }, Some(Some(FieldKind::Text))) => {
+                author.splice(*cell, *at, *delete, insert);
+            }
+            (Edit::Resolve { cell, content, seen }, Some(Some(kind))) if content.kind() == kind => {
+                author.resolve(*cell, content, seen);
+            }
+            _ => {}
+        }
+    }
+
+    /// Length of a text in scalar values, as displayed.
+    pub fn length(&self, cell: Cell) -> usize {
+        match self.states.get(&cell) {
+            Some(State::Text(text)) => text.len(),
+            _ => 0,
+        }
+    }
+
+    /// Adds what is shown within `scope`.
+    pub fn render(&self, scope: Scope, out: &mut Rendering) {
+        match scope {
+            Scope::Cell(cell) => {
+                if let Some(state) = self.states.get(&cell) {
+                    state.show(cell, out);
+                }
+            }
+            Scope::Record(record) => {
+                let [first, last] =
+                    [0, u16::MAX].map(|field| Cell { record, field: FieldId(field) });
+                self.states.range(first..=last).for_each(|(cell, state)| state.show(*cell, out));
+            }
+            _ => {
+                let inside = self.states.iter().filter(|(cell, _)| scope.contains(**cell));
+                inside.for_each(|(cell, state)| state.show(*cell, out));
+            }
+        }
+    }
+
+    /// Values of registers that are here and not in another document, each with the value displayed there instead.
+    pub fn values_hidden_in(&self, other: &Cells) -> Vec<(Dot, Dot)> {
+        let mut hidden = Vec::new();
+        for (cell, state) in &self.states {
+            let (State::Register(old), Some(State::Register(new))) =
+                (state, other.states.get(cell))
+            else {
+                continue;
+            };
+            let Some(by) = new.dots().first().copied() else { continue };
+            let gone = old.dots().into_iter().filter(|dot| !new.dots().contains(dot));
+            hidden.extend(gone.map(|dot| (dot, by)));
+        }
+        hidden
+    }
+
+    /// What the cells take, in bytes.
+    pub fn footprint(&self) -> Footprint {
+        let mut sum = Footprint::default();
+        for state in self.states.values() {
+            let one = state.footprint();
+            sum.content_bytes += one.content_bytes;
+            sum.metadata_bytes += one.metadata_bytes + size_of::<Cell>() as u64;
+            sum.history_bytes += one.history_bytes;
+        }
+        sum
+    }
+
+    /// A digest of everything shown: the sum over the cells of a digest of each, brought up to date where changes were made since.
+    pub fn fingerprint(&self) -> u128 {
+        let digests = &mut *self.digests.borrow_mut();
+        for cell in std::mem::take(&mut digests.stale) {
+            let mut rendering = Rendering::new();
+            self.render(Scope::Cell(cell), &mut rendering);
+            let new = rendering.get(cell).map_or(0, |_| rendering.fingerprint());
+            let old = digests.of.insert(cell, new).unwrap_or(0);
+            digests.sum = digests.sum.wrapping_sub(old).wrapping_add(new);
+        }
+        digests.sum
+    }
+}
+
+fn values(seen: Seen) -> Vec<Dot> {
+    match seen {
+        Seen::Values(dots) => dots,
+        _ => Vec::new(),
+    }
+}
+
+/// Somebody making an edit: each change is applied as soon as it is named.
+struct Author<'a> {
+    cells: &'a mut Cells,
+    next: Dot,
+    deltas: &'a mut Vec<Delta>,
+    effects: &'a mut Effects,
+}
+
+impl Author<'_> {
+    fn seen(&self, cell: Cell) -> Option<Seen> {
+        self.cells.states.get(&cell).map(State::seen)
+    }
+
+    fn holders(&self, cell: Cell, element: &Value) -> Vec<Dot> {
+        match self.cells.states.get(&cell) {
+            Some(State::Set(set)) => set.holders(element),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Adds a change that is part of the document already.
+    fn name(&mut self, span: u64, op: Op) {
+        self.deltas.push(Delta { first: self.next, span, op });
+        self.next = self.next.plus(span);
+    }
+
+    fn add(&mut self, span: u64, op: Op) {
+        let delta = Delta { first: self.next, span, op };
+        self.cells.apply(&delta, self.effects);
+        self.name(span, delta.op);
+    }
+
+    fn hide(&mut self, mut seen: Vec<(Cell, Seen)>) {
+        seen.retain(|(_, seen)| !seen.is_empty());
+        if !seen.is_empty() {
+            self.add(1, Op::Hide { seen });
+        }
+    }
+
+    fn delete(&mut self, schema: &Schema, record: RecordId) {
+        let cells = schema.cells(record);
+        self.hide(cells.filter_map(|(cell, _)| Some((cell, self.seen(cell)?))).collect());
+    }
+
+    fn splice(&mut self, cell: Cell, at: usize, delete: usize, insert: &str) {
+        let State::Text(text) = self.cells.touch(cell, FieldKind::Text) else { return };
+        let at = at.min(text.len());
+        let looked_up = 2 + u64::from((text.items() + 1).ilog2()) + insert.len() as u64 / 64;
+        let spans = text.erase_at(at, delete);
+        self.effects.work_units += looked_up + spans.len() as u64;
+        if !spans.is_empty() {
+            self.name(1, Op::Hide { seen: vec![(cell, Seen::Characters(spans))] });
+        }
+        if insert.is_empty() {
+            return;
+        }
+        let State::Text(text) = self.cells.touch(cell, FieldKind::Text) else { return };
+        let (left, right) = text.insert_at(at, self.next, insert);
+        let span = char_count(insert) as u64;
+        self.name(span, Op::Run { cell, left, right, text: insert.to_owned() });
+    }
+
+    /// Answers a conflict. An answer that names nothing was given to a register without a conflict and replaces what it shows. Other
+    /// kinds of cells never show a conflict; an answer to one replaces what it shows.
+    fn resolve(&mut self, cell: Cell, content: &Content, seen: &[Mark]) {
+        if let Content::Register(answer) = content {
+            let named = match self.cells.states.get(&cell) {
+                Some(State::Register(register)) if seen.is_empty() => register.dots(),
+                Some(State::Register(register)) => register.named(seen),
+                _ => Vec::new(),
+            };
+            match answer {
+                Some(value) => self.add(1, Op::Put { cell, value: value.clone(), seen: named }),
+                None => self.hide(vec![(cell, Seen::Values(named))]),
+            }
+            return;
+        }
+        if let Some(seen) = self.seen(cell) {
+            self.hide(vec![(cell, seen)]);
+        }
+        match content {
+            Content::Register(_) => {}
+            Content::Counter(0) => {}
+            Content::Counter(amount) => self.add(1, Op::Add { cell, amount: *amount }),
+            Content::Set(elements) => {
+                for element in elements {
+                    self.add(1, Op::Insert { cell, element: element.clone(), seen: Vec::new() });
+                }
+            }
+            Content::Text(text) => self.splice(cell, 0, 0, text),
+        }
+    }
+}

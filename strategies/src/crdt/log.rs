@@ -1,0 +1,110 @@
+//! The changes that some peer may still lack, in the order in which they were applied here, so that everything comes after what it
+//! refers to.
+
+use super::causal::Version;
+use super::op::Delta;
+use std::collections::VecDeque;
+
+/// A stretch of changes; positions count from the first change ever logged.
+#[derive(Debug, Default)]
+pub struct Log {
+    deltas: VecDeque<Delta>,
+    /// Position of the first change still here.
+    start: u64,
+    /// What the changes before `start` have told.
+    dropped: Version,
+    bytes: u64,
+}
+
+impl Log {
+    /// A log that goes on at a position, after changes that told `dropped`.
+    pub fn resume(start: u64, dropped: Version, deltas: Vec<Delta>) -> Self {
+        let bytes = deltas.iter().map(Delta::memory_bytes).sum();
+        Log { deltas: deltas.into(), start, dropped, bytes }
+    }
+
+    /// Position of the first change still here.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Position behind the last change.
+    pub fn end(&self) -> u64 {
+        self.start + self.deltas.len() as u64
+    }
+
+    /// What the changes that were dropped have told.
+    pub fn dropped(&self) -> &Version {
+        &self.dropped
+    }
+
+    /// The changes still here, in order.
+    pub fn deltas(&self) -> impl ExactSizeIterator<Item = &Delta> {
+        self.deltas.iter()
+    }
+
+    /// Bytes it takes in memory, about.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Logs a change. It becomes part of the last one where that can be and `sealed`, a position, is not beyond that one.
+    pub fn push(&mut self, delta: Delta, sealed: u64) {
+        let end = self.end();
+        if let Some(last) = self.deltas.back_mut().filter(|_| sealed < end) {
+            let before = last.memory_bytes();
+            if last.absorb(&delta) {
+                self.bytes += last.memory_bytes() - before;
+                return;
+            }
+        }
+        self.bytes += delta.memory_bytes();
+        self.deltas.push_back(delta);
+    }
+
+    /// The changes from a position on that `known` does not cover to their end, each with the number of dots that it does cover.
+    pub fn unknown<'a>(
+        &'a self,
+        from: u64,
+        known: &'a Version,
+    ) -> impl Iterator<Item = (&'a Delta, u64)> {
+        let skip = from.saturating_sub(self.start).min(self.deltas.len() as u64) as usize;
+        self.deltas.range(skip..).filter_map(|delta| {
+            let seen = known.get(delta.first.agent).saturating_sub(delta.first.counter - 1);
+            (seen < delta.span).then_some((delta, seen))
+        })
+    }
+
+    /// The first position, from `from` on, of a change that `known` does not cover to its end.
+    pub fn first_unknown(&self, from: u64, known: &Version) -> u64 {
+        let from = from.clamp(self.start, self.end());
+        let covered = self
+            .deltas
+            .range((from - self.start) as usize..)
+            .take_while(|delta| known.covers(delta.last()))
+            .count();
+        from + covered as u64
+    }
+
+    /// Whether every change that `known` does not cover is still here.
+    pub fn reaches(&self, known: &Version) -> bool {
+        self.dropped.beyond(known) == 0
+    }
+
+    /// Drops the changes before a position.
+    pub fn drop_before(&mut self, position: u64) {
+        while self.start < position {
+            let Some(delta) = self.deltas.pop_front() else { break };
+            self.start += 1;
+            self.bytes -= delta.memory_bytes();
+            self.dropped.raise(delta.first.agent, delta.last().counter);
+        }
+    }
+
+    /// Notes that this replica went from one version to another without the changes between.
+    pub fn skip_to(&mut self, before: &Version, after: &Version) {
+        for (agent, counter) in after.iter().filter(|(agent, n)| *n > before.get(*agent)) {
+            self.dropped.raise(agent, counter);
+        }
+    }
+}

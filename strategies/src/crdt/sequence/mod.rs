@@ -1,0 +1,251 @@
+//! A text as a replicated list of characters, in the FugueMax order (Weidner and Kleppmann, "The Art of the Fugue", 2023), so that
+//! words typed at the same place by different people never interleave.
+//!
+//! Every character remembers what it was inserted behind and before. A new one that found company between the two is placed
+//! by the scan known from YATA in its corrected form, which gives the same order as the FugueMax tree and needs no tree.
+
+mod chunks;
+mod item;
+#[cfg(test)]
+mod tests;
+
+use super::causal::{Dot, Span, insert_span};
+use crate::document::byte_offset;
+use chunks::{Chunks, Place};
+pub use item::{Item, RUN_CHARS};
+
+/// A text, deleted characters included as dots.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    chunks: Chunks,
+    /// Bytes of visible text.
+    bytes: usize,
+}
+
+impl Sequence {
+    /// An empty text.
+    pub fn new() -> Self {
+        Self::from_lists(Vec::new())
+    }
+
+    /// A text of these chunks of items, which are in order and whose dots do not overlap.
+    pub fn from_lists(lists: Vec<Vec<Item>>) -> Self {
+        let bytes = lists.iter().flatten().map(|item| item.text.len()).sum();
+        Sequence { chunks: Chunks::from_items(lists), bytes }
+    }
+
+    /// The items chunk by chunk, as [`Sequence::from_lists`] takes them.
+    pub fn lists(&self) -> impl Iterator<Item = &[Item]> {
+        self.chunks.lists()
+    }
+
+    /// Visible characters.
+    pub fn len(&self) -> usize {
+        self.chunks.visible()
+    }
+
+    /// Bytes of visible text.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Number of items, deleted ones included.
+    pub fn items(&self) -> usize {
+        self.chunks.items()
+    }
+
+    /// The visible text.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(self.bytes);
+        for item in self.lists().flatten() {
+            text.push_str(&item.text);
+        }
+        text
+    }
+
+    /// The dots of all visible characters.
+    pub fn visible(&self) -> Vec<Span> {
+        let mut spans: Vec<Span> =
+            self.lists().flatten().filter(|item| !item.is_deleted()).map(Item::span).collect();
+        spans.sort_unstable();
+        spans.dedup_by(|next, span| {
+            let adjacent = span.end() == next.first;
+            span.len += if adjacent { next.len } else { 0 };
+            adjacent
+        });
+        spans
+    }
+
+    /// Inserts text, not empty, at a visible position, at most the length; its characters get the dots from `first` on. Returns what it was
+    /// inserted behind and before.
+    pub fn insert_at(&mut self, at: usize, first: Dot, text: &str) -> (Dot, Dot) {
+        let (left, behind) = match at.checked_sub(1) {
+            None => (Dot::NONE, self.chunks.start()),
+            Some(before) => {
+                let place = self.chunks.find_visible(before);
+                (self.dot(place), Place { offset: place.offset + 1, ..place })
+            }
+        };
+        let right = self.dot_after(behind);
+        self.put(behind, first, left, right, text);
+        (left, right)
+    }
+
+    /// Deletes up to `count` visible characters from a visible position on and returns their dots.
+    pub fn erase_at(&mut self, at: usize, count: usize) -> Vec<Span> {
+        let mut spans = Vec::new();
+        let mut left = count.min(self.len().saturating_sub(at));
+        while left > 0 {
+            let place = self.chunks.find_visible(at);
+            let first = self.dot(place);
+            let len = self.erase_item(place, left as u64);
+            insert_span(&mut spans, Span { first, len: u64::from(len) });
+            left -= len as usize;
+        }
+        spans
+    }
+
+    /// Inserts text, not empty, that was inserted elsewhere behind `left` and before `right`. A neighbour that is not here counts as
+    /// the start or the end. Returns how many items were looked at.
+    pub fn insert_between(&mut self, first: Dot, left: Dot, right: Dot, text: &str) -> u64 {
+        let behind = self.behind(left);
+        if self.dot_after(behind) == right {
+            self.put(behind, first, left, right, text);
+            return 1;
+        }
+        if let Some(place) = self.known(right) {
+            self.chunks.cut(place);
+        }
+        let behind = self.behind(left);
+        let behind = self.cut_behind(behind);
+        let (place, looked_at) = self.scan(behind, first, left, right);
+        self.put(place, first, left, right, text);
+        1 + looked_at
+    }
+
+    /// Deletes the characters with these dots, as far as they are here. Returns how many items were looked at.
+    pub fn erase(&mut self, spans: &[Span]) -> u64 {
+        let mut looked_at = 0;
+        for span in spans {
+            let mut dot = span.first;
+            while dot < span.end() {
+                looked_at += 1;
+                if let Some(place) = self.chunks.find(dot) {
+                    let len = self.erase_item(place, span.end().counter - dot.counter);
+                    dot = dot.plus(u64::from(len));
+                } else if let Some(next) = self.chunks.next_known(dot) {
+                    dot = next;
+                } else {
+                    break;
+                }
+            }
+        }
+        looked_at
+    }
+
+    /// Where characters inserted concurrently behind `left` and before `right` go. From `behind` on, every item up to `right` is company.
+    /// One that stands further left ends the scan; one that stands further right belongs to company already passed. Of those behind the same
+    /// character, the one whose right neighbour is further right goes first, then the one with the smaller dot; whoever stands before a nearer
+    /// right neighbour is passed only if somebody behind it is.
+    fn scan(&self, behind: Place, first: Dot, left: Dot, right: Dot) -> (Place, u64) {
+        const END: (u32, usize, u32) = (u32::MAX, usize::MAX, u32::MAX);
+        let key = |dot| self.known(dot).map(|place| self.chunks.key(place));
+        let (left_key, right_key) = (key(left), key(right).unwrap_or(END));
+        let (mut place, mut next, mut undecided) = (behind, behind, false);
+        let mut looked_at = 0;
+        while let Some((at, item)) = self.chunks.settle(next) {
+            if item.first == right {
+                break;
+            }
+            looked_at += 1;
+            let company_left = key(item.left);
+            if company_left < left_key {
+                break;
+            }
+            if company_left == left_key {
+                let company_right = key(item.right).unwrap_or(END);
+                if company_right == right_key && first < item.first {
+                    break;
+                }
+                undecided = company_right < right_key;
+            }
+            next = Place { item: at.item + 1, ..at };
+            if !undecided {
+                place = next;
+            }
+        }
+        (place, looked_at)
+    }
+
+    /// Puts text at a place, where nothing is between `left` and `right` that belongs before it.
+    fn put(&mut self, place: Place, first: Dot, left: Dot, right: Dot, text: &str) {
+        self.bytes += text.len();
+        let place = self.cut_behind(place);
+        let mut run = Item { first, len: 0, left, right, text: String::new() };
+        let mut items = Vec::new();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(byte_offset(rest, RUN_CHARS as usize));
+            run.text = piece.to_owned();
+            run.len = piece.chars().count() as u32;
+            rest = after;
+            let follower = Item {
+                first: run.span().end(),
+                len: 0,
+                left: run.last(),
+                right,
+                text: String::new(),
+            };
+            items.push(std::mem::replace(&mut run, follower));
+        }
+        if !(items.len() == 1 && self.chunks.append(place, &items[0])) {
+            self.chunks.insert(place, items);
+        }
+    }
+
+    fn erase_item(&mut self, place: Place, most: u64) -> u32 {
+        let (len, bytes) = self.chunks.erase(place, most);
+        self.bytes -= bytes;
+        len
+    }
+
+    fn known(&self, dot: Dot) -> Option<Place> {
+        if dot.is_none() { None } else { self.chunks.find(dot) }
+    }
+
+    /// The place right behind a character; the start where it is not here. It may be the end of an item.
+    fn behind(&self, dot: Dot) -> Place {
+        self.known(dot).map_or_else(
+            || self.chunks.start(),
+            |place| Place { offset: place.offset + 1, ..place },
+        )
+    }
+
+    /// The same place as the start of an item, by cutting where it is inside one.
+    fn cut_behind(&mut self, place: Place) -> Place {
+        match self.chunks.get(place) {
+            Some(item) if place.offset >= item.len => {
+                Place { item: place.item + 1, offset: 0, ..place }
+            }
+            _ => self.chunks.cut(place),
+        }
+    }
+
+    /// The dot at a place inside an item.
+    fn dot(&self, place: Place) -> Dot {
+        let item = self.chunks.get(place).expect("a place inside an item");
+        item.first.plus(u64::from(place.offset))
+    }
+
+    /// The dot of the character at a place, which may be the end of an item or of the text.
+    fn dot_after(&self, place: Place) -> Dot {
+        match self.chunks.get(place) {
+            Some(item) if place.offset < item.len => item.first.plus(u64::from(place.offset)),
+            _ => {
+                let next = Place { item: place.item + 1, offset: 0, ..place };
+                let next = if self.chunks.get(place).is_some() { next } else { place };
+                self.chunks.settle(next).map_or(Dot::NONE, |(_, item)| item.first)
+            }
+        }
+    }
+}
