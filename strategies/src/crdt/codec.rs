@@ -138,9 +138,9 @@ const KIND_SHIFT: u8 = 5;
 /// Writes changes to the end of a message: a table of agents, then blocks of consecutive changes by one agent.
 pub fn write_deltas(writer: &mut Writer, pieces: &[Piece<'_>]) {
     let mut agents = Vec::new();
-    for (delta, _) in pieces {
+    for (delta, skip) in pieces {
         agents.push(delta.first.agent);
-        delta.each_reference(|dot| {
+        delta.each_reference(*skip, |dot| {
             if !dot.is_none() {
                 agents.push(dot.agent);
             }

@@ -54,7 +54,7 @@ impl Log {
         if let Some(last) = self.deltas.back_mut().filter(|_| sealed < end) {
             let before = last.memory_bytes();
             if last.absorb(&delta) {
-                self.bytes += last.memory_bytes() - before;
+                self.bytes = self.bytes - before + last.memory_bytes();
                 return;
             }
         }

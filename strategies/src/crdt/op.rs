@@ -86,15 +86,15 @@ impl Delta {
         self.first.plus(self.span - 1)
     }
 
-    /// Calls `visit` with every dot it refers to: of a span of characters the last one.
-    pub fn each_reference(&self, mut visit: impl FnMut(Dot)) {
+    /// Calls `visit` with every dot that it refers to from its `skip`-th dot on: of a span of characters the last one.
+    pub fn each_reference(&self, skip: u64, mut visit: impl FnMut(Dot)) {
         match &self.op {
             Op::Add { .. } => {}
             Op::Put { seen, .. } | Op::Insert { seen, .. } => {
                 seen.iter().for_each(|dot| visit(*dot));
             }
             Op::Run { left, right, .. } => {
-                visit(*left);
+                visit(if skip == 0 { *left } else { self.first });
                 visit(*right);
             }
             Op::Hide { seen } => seen.iter().for_each(|(_, seen)| seen.each_dot(&mut visit)),
@@ -104,7 +104,7 @@ impl Delta {
     /// Whether everything that it refers to has been seen.
     pub fn is_ready(&self, have: &Version) -> bool {
         let mut ready = true;
-        self.each_reference(|dot| ready &= have.covers(dot));
+        self.each_reference(0, |dot| ready &= have.covers(dot));
         ready
     }
 
