@@ -217,6 +217,9 @@ impl<'a> Ledger<'a> {
 
     /// Whether the author of `by` had been shown `edit` when making it.
     pub(super) fn knew(&self, by: u32, edit: u32) -> bool {
+        if by < self.first {
+            return false;
+        }
         let author = self.edits[by as usize].id.origin.0;
         self.first_shown[self.at(edit, author)] < self.edits[by as usize].sequence
     }
