@@ -55,7 +55,7 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 
 /// The valid name nearest to `wrong`; none where nothing is near. The first of equals wins.
 ///
-/// Near means that at most a third of the letters differ. Case and the choice between `-` and `_` cost nothing.
+/// Near means that at most two fifths of the letters differ. Case and the choice between `-` and `_` cost nothing.
 pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| -> Vec<char> {
         name.chars().map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect()
@@ -65,7 +65,7 @@ pub fn nearest<'a>(wrong: &str, valid: impl IntoIterator<Item = &'a str>) -> Opt
     for name in valid {
         let candidate = plain(name);
         let distance = edit_distance(&wrong, &candidate);
-        let allowed = wrong.len().max(candidate.len()).max(3) / 3;
+        let allowed = wrong.len().max(candidate.len()).max(3) * 2 / 5;
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, name));
         }

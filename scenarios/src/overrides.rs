@@ -136,7 +136,7 @@ impl Walk<'_> {
         depth: usize,
     ) -> Result<(), Box<ScenarioError>> {
         let key = segments[depth];
-        if ALTERNATIVES.contains(&key) {
+        if segments[0] == "group" && ALTERNATIVES.contains(&key) {
             entries.retain(|entry| entry.key == key || !ALTERNATIVES.contains(&entry.key.as_str()));
         }
         if !entries.iter().any(|entry| entry.key == key) {

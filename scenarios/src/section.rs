@@ -351,11 +351,14 @@ impl<'a> Section<'a> {
     ) -> Option<T> {
         match self.get(key) {
             Some(place) => read(&place),
-            None => {
-                self.missing.borrow_mut().push((key, expected));
-                None
-            }
+            None => self.lacks(key, expected),
         }
+    }
+
+    /// Records that a key is missing. `expected` says what its value would be.
+    pub(crate) fn lacks<T>(&self, key: &'static str, expected: &'static str) -> Option<T> {
+        self.missing.borrow_mut().push((key, expected));
+        None
     }
 
     /// The value of a key, read by `read`, or what it is in the profile this table starts from; required where there is none.

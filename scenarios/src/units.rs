@@ -218,6 +218,9 @@ impl Quantity {
         if self.sums && value >= SECOND && value.is_multiple_of(SECOND) {
             return sum_of_hours_minutes_seconds(value / SECOND);
         }
+        if self.sums && value == 0 {
+            return "0s".to_owned();
+        }
         let smallest = self.units.last().expect("every quantity has units");
         // The largest unit in which the value is at least 1 and has at most three decimals.
         let unit = self
@@ -341,7 +344,7 @@ mod tests {
     #[test]
     fn values_are_printed_for_people() {
         let cases: [(&Quantity, u64, &str); 22] = [
-            (&DURATION, 0, "0ns"),
+            (&DURATION, 0, "0s"),
             (&DURATION, 1, "1ns"),
             (&DURATION, 1_500, "1.5us"),
             (&DURATION, 260_000_000, "260ms"),

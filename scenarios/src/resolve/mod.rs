@@ -274,11 +274,7 @@ fn budget(section: &Section<'_>) -> Option<Budget> {
     let min = min_place.as_ref().map_or(Some(None), bound);
     let budget = Budget { strategy: strategy?, metric: metric?, max: max?, min: min? };
     match (budget.min, budget.max) {
-        (None, None) => section.place.refuse_as(
-            "a budget without a bound",
-            "the key `max` or the key `min`",
-            None,
-        ),
+        (None, None) => section.lacks("max", "the largest value allowed, or `min`, the smallest"),
         (Some(min), Some(max)) if min > max => {
             max_place.as_ref()?.refuse(format!("at least the min of {min}"))
         }
