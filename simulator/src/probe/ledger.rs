@@ -306,7 +306,7 @@ impl<'a> Ledger<'a> {
             if let Some(us) = everywhere
                 && self.users > 1
             {
-                histograms.everywhere.saturating_record(us);
+                histograms.everywhere.record(us).expect("histograms grow");
             }
         }
         (unsettled, pairs)
@@ -448,10 +448,10 @@ impl<'a> Ledger<'a> {
             self.first_shown[at] = self.facts;
             let after_us = (now_ns - record.acted_ns.min(now_ns)) / 1000;
             if own {
-                self.histograms.local.saturating_record(after_us);
+                self.histograms.local.record(after_us).expect("histograms grow");
                 self.local_over_100ms += u64::from(after_us > 100_000);
             } else if self.seats[seat as usize].has_user {
-                self.histograms.visible.saturating_record(after_us);
+                self.histograms.visible.record(after_us).expect("histograms grow");
             }
         }
         self.holding.show(edit, seat, now_ns);
@@ -554,7 +554,7 @@ impl<'a> Ledger<'a> {
                 if unlevel.is_empty() && recovery.causes == 0 {
                     let after_us = (now_ns - *end_ns) / 1000;
                     recovery.open = None;
-                    self.histograms.reconverge.saturating_record(after_us);
+                    self.histograms.reconverge.record(after_us).expect("histograms grow");
                 }
             }
         }
