@@ -1,0 +1,232 @@
+//! The outcome in words, before any number: who converged, who lost edits, and who is cheapest among those that lost none.
+
+use reconverge_simulator::row::Status;
+
+use crate::comparison::{Cell, Comparison, Group};
+use crate::human;
+use crate::names;
+use crate::stats::{holm, sign_flip_p};
+use crate::summary::paired_differences;
+use crate::table::one_line;
+
+/// A strategy that turned away more edits than the most willing one, by more than this share of those asked for, is not ranked with it:
+/// it did less work.
+const TURNED_AWAY_MARGIN: f64 = 0.01;
+
+/// Accounts that stand for damage done to people's work by merging.
+const DAMAGE: [(&str, &str); 6] = [
+    ("edits_lost", "lost"),
+    ("increments_lost", "additions lost"),
+    ("increments_doubled", "additions counted twice"),
+    ("text_chars_lost", "characters lost"),
+    ("text_chars_doubled", "characters doubled"),
+    ("deletes_resurrected", "deletions undone"),
+];
+
+/// The outcome of one cell, a sentence or two each: convergence, damage, energy, bytes, and what did not run.
+pub fn verdict(cell: &Cell) -> Vec<String> {
+    let ran: Vec<&Group> =
+        cell.strategies.iter().filter(|g| !g.is_unsupported() && !g.is_oracle()).collect();
+    let mut sentences = Vec::new();
+    if ran.is_empty() {
+        sentences.push("No strategy could run here.".to_owned());
+    } else {
+        sentences.push(convergence(&ran));
+        sentences.extend(damage(&ran));
+        sentences.extend(cheapest(&ran));
+    }
+    let unsupported = cell.strategies.iter().filter(|group| group.is_unsupported());
+    for group in unsupported {
+        sentences.push(format!(
+            "{} did not run: {}",
+            group.strategy,
+            full_stop(&group.trials[0].row.reason)
+        ));
+    }
+    sentences
+}
+
+fn convergence(ran: &[&Group]) -> String {
+    let (always, not): (Vec<&Group>, Vec<&Group>) =
+        ran.iter().partition(|group| group.always_converged());
+    if not.is_empty() {
+        return match ran {
+            [one] => format!("{} converged in every trial.", one.strategy),
+            _ => format!("All {} strategies converged in every trial.", ran.len()),
+        };
+    }
+    let not: Vec<String> = not
+        .iter()
+        .map(|group| {
+            format!(
+                "{} ({} of {} trials)",
+                group.strategy,
+                group.count(Status::Ok),
+                group.trials.len()
+            )
+        })
+        .collect();
+    let others = match always.len() {
+        0 => "No strategy converged in every trial",
+        _ => "Not every strategy converged in every trial",
+    };
+    format!("{others}: {} did not.", human::list(&not))
+}
+
+/// Whether nothing of people's work was damaged in any trial, and every trial converged.
+fn harmless(group: &Group) -> bool {
+    group.always_converged() && DAMAGE.iter().all(|(metric, _)| undamaged(group, metric))
+}
+
+/// Metrics that the scenario's data cannot give (no counters, no texts) are `None` and count as undamaged.
+fn undamaged(group: &Group, metric: &str) -> bool {
+    group.measured().all(|(_, figures)| matches!(figures.get(metric), Some(None | Some(0))))
+}
+
+fn damage(ran: &[&Group]) -> Vec<String> {
+    let measured: Vec<&&Group> =
+        ran.iter().filter(|group| group.measured().next().is_some()).collect();
+    let clean: Vec<&str> =
+        measured.iter().filter(|group| harmless(group)).map(|group| group.strategy).collect();
+    let mut sentences = Vec::new();
+    if clean.len() == measured.len() && !clean.is_empty() {
+        sentences.push("None of them lost or doubled anybody's work.".to_owned());
+    } else if !clean.is_empty() {
+        sentences.push(format!("Nobody's work was lost or doubled by {}.", human::list(&clean)));
+    }
+    for group in measured {
+        let damages: Vec<String> = DAMAGE
+            .iter()
+            .filter(|(metric, _)| !undamaged(group, metric))
+            .map(|(metric, words)| {
+                let mean = human::count(group.mean(metric).unwrap_or(0.0));
+                match (*metric, group.mean("edits_asked"), group.mean("edits_lost_permille")) {
+                    ("edits_lost", Some(asked), Some(permille)) => {
+                        format!(
+                            "{mean} of {} edits lost ({})",
+                            human::count(asked),
+                            human::share(permille / 1_000.0)
+                        )
+                    }
+                    _ => format!("{mean} {words}"),
+                }
+            })
+            .collect();
+        if !damages.is_empty() {
+            sentences.push(format!(
+                "{}, mean per trial: {}.",
+                group.strategy,
+                human::list(&damages)
+            ));
+        }
+    }
+    sentences
+}
+
+/// Share of asked edits that a strategy turned away: blocked because it could not take them, or refused by an authority.
+fn turned_away(group: &Group) -> f64 {
+    group
+        .per_edit(|figures| figures.edits_blocked.unwrap_or(0) + figures.edits_refused.unwrap_or(0))
+        .unwrap_or(0.0)
+}
+
+fn cheapest(ran: &[&Group]) -> Vec<String> {
+    let harmless: Vec<&&Group> =
+        ran.iter().filter(|g| g.measured().next().is_some() && harmless(g)).collect();
+    let most_willing =
+        harmless.iter().map(|group| turned_away(group)).fold(f64::INFINITY, f64::min);
+    let (ranked, unwilling): (Vec<&Group>, Vec<&Group>) = harmless
+        .into_iter()
+        .partition(|group| turned_away(group) <= most_willing + TURNED_AWAY_MARGIN);
+    let mut sentences = Vec::new();
+    for (metric, of, show) in [
+        ("energy_per_edit_uj", "energy", human::energy as fn(f64) -> String),
+        ("bytes_wire_per_edit", "bytes", human::bytes),
+    ] {
+        sentences.extend(cheapest_by(&ranked, metric, of, show));
+    }
+    for group in unwilling {
+        let share = human::share(turned_away(group));
+        sentences.push(format!(
+            "{} harmed nothing either, but turned away {share} of the edits that people asked for, so its costs are not ranked with the others.",
+            group.strategy
+        ));
+    }
+    sentences
+}
+
+/// Who needs least, and from whom the seeds cannot tell it apart.
+fn cheapest_by(
+    ranked: &[&Group],
+    metric: &str,
+    of: &str,
+    show: fn(f64) -> String,
+) -> Option<String> {
+    let valued: Vec<(&Group, f64)> =
+        ranked.iter().filter_map(|group| group.mean(metric).map(|mean| (*group, mean))).collect();
+    let (best, least) = *valued.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    if valued.len() == 1 {
+        return Some(format!(
+            "{} alone qualifies; it needs {} per edit in {of}.",
+            best.strategy,
+            show(least)
+        ));
+    }
+    let rivals: Vec<&Group> =
+        valued.iter().map(|(g, _)| *g).filter(|g| g.strategy != best.strategy).collect();
+    let values =
+        |group: &Group| group.line(metric).map(|line| line.values.clone()).unwrap_or_default();
+    let p_values: Vec<f64> = rivals
+        .iter()
+        .map(|rival| {
+            let differences = paired_differences(&values(rival), &values(best));
+            sign_flip_p(&differences, names::seed(&["signs", metric, rival.strategy]))
+        })
+        .collect();
+    let close = rivals.iter().zip(holm(&p_values)).filter(|(_, p)| *p > 0.05);
+    let close: Vec<&str> = close.map(|(rival, _)| rival.strategy).collect();
+    let separation = match close.as_slice() {
+        [] => String::new(),
+        close => format!("; these seeds do not separate it from {}", human::list(close)),
+    };
+    Some(format!(
+        "Cheapest in {of} among those without damage: {} under schedule {}, {} per edit{separation}.",
+        best.strategy,
+        best.schedule,
+        show(least)
+    ))
+}
+
+/// What broke: budgets first, then for each strategy of each cell its first trial that diverged or failed, in words.
+pub fn broken_lines(comparison: &Comparison, broken_budgets: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = broken_budgets
+        .iter()
+        .map(|budget| format!("budget broken: {}", one_line(budget)))
+        .collect();
+    for cell in &comparison.cells {
+        let place =
+            if comparison.is_sweep() { format!(" in cell {}", cell.name) } else { String::new() };
+        for group in &cell.strategies {
+            for status in [Status::Diverged, Status::Failed] {
+                let Some(first) = group.trials.iter().find(|trial| trial.row.status == status)
+                else {
+                    continue;
+                };
+                let (count, all) = (group.count(status), group.trials.len());
+                lines.push(format!(
+                    "{}: {}{place} in {count} of {all} trials, first at seed {}: {}",
+                    status.name(),
+                    group.strategy,
+                    first.row.seed,
+                    one_line(&first.row.reason)
+                ));
+            }
+        }
+    }
+    lines
+}
+
+fn full_stop(text: &str) -> String {
+    let text = one_line(text);
+    if text.ends_with(['.', '!', '?']) { text } else { text + "." }
+}
