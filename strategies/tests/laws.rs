@@ -1,0 +1,136 @@
+//! The laws that every strategy keeps, each a named test over the whole registry. A strategy that cannot keep one says so in its
+//! profile, with what it keeps instead; a law that is neither kept nor declared fails here, and so does a declared exception
+//! that in fact holds.
+//!
+//! The suite includes a small strategy of its own, which keeps every law, and broken ones (`laws/broken.rs`), which show that
+//! every law can fail.
+
+#[path = "laws/allocation.rs"]
+mod allocation;
+#[path = "laws/broken.rs"]
+mod broken;
+#[path = "laws/editor.rs"]
+mod editor;
+#[path = "laws/harness.rs"]
+mod harness;
+#[path = "laws/hostile.rs"]
+mod hostile;
+#[path = "laws/keep.rs"]
+mod keep;
+#[path = "laws/naive.rs"]
+mod naive;
+#[path = "laws/orders.rs"]
+mod orders;
+#[path = "laws/reports.rs"]
+mod reports;
+#[path = "laws/stage.rs"]
+mod stage;
+#[path = "laws/toy.rs"]
+mod toy;
+#[path = "laws/wander.rs"]
+mod wander;
+
+use reconverge_strategies::{Law, Strategy, registry};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// What breaks a law, or nothing.
+type Check = fn(&dyn Strategy) -> Result<(), String>;
+
+/// A strategy that takes longer over one law hangs.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+#[test]
+fn local_visibility() {
+    over_registry(Law::LocalVisibility, keep::local_visibility);
+}
+
+#[test]
+fn same_bytes() {
+    over_registry(Law::SameBytes, keep::same_bytes);
+}
+
+#[test]
+fn round_trip() {
+    over_registry(Law::RoundTrip, keep::round_trip);
+}
+
+#[test]
+fn hostile_bytes() {
+    over_registry(Law::HostileBytes, hostile::hostile_bytes);
+}
+
+#[test]
+fn duplicates() {
+    over_registry(Law::Duplicates, keep::duplicates);
+}
+
+#[test]
+fn orders() {
+    over_registry(Law::Orders, orders::orders);
+}
+
+#[test]
+fn save_restore() {
+    over_registry(Law::SaveRestore, keep::save_restore);
+}
+
+#[test]
+fn sequential() {
+    over_registry(Law::Sequential, keep::sequential);
+}
+
+#[test]
+fn quiescence() {
+    over_registry(Law::Quiescence, keep::quiescence);
+}
+
+#[test]
+fn cargo_inert() {
+    over_registry(Law::CargoInert, keep::cargo_inert);
+}
+
+/// Every strategy keeps the law or breaks it as it declares; all that do not are listed.
+fn over_registry(law: Law, check: Check) {
+    let toy: &'static dyn Strategy = &toy::TOY;
+    let failures: Vec<String> = registry()
+        .iter()
+        .copied()
+        .chain([toy])
+        .filter_map(|strategy| judge(law, strategy, check, PATIENCE).err())
+        .collect();
+    assert!(failures.is_empty(), "{law:?}:\n{}", failures.join("\n"));
+}
+
+/// Whether a strategy does what its profile says of a law.
+fn judge(
+    law: Law,
+    strategy: &'static dyn Strategy,
+    check: Check,
+    patience: Duration,
+) -> Result<(), String> {
+    let name = strategy.name();
+    let exception = strategy.profile().exceptions.iter().find(|(excepted, _)| *excepted == law);
+    match (within(patience, strategy, check), exception) {
+        (Ok(()), None) | (Err(_), Some(_)) => Ok(()),
+        (Err(what), None) => Err(format!("{name} breaks {law:?}: {what}")),
+        (Ok(()), Some((_, instead))) => {
+            Err(format!("{name} keeps {law:?}, though it declares that it does not ({instead})"))
+        }
+    }
+}
+
+/// Checks in a thread of its own, so that a strategy that hangs is named.
+fn within(patience: Duration, strategy: &'static dyn Strategy, check: Check) -> Result<(), String> {
+    let (done, verdict) = channel();
+    let worker = thread::spawn(move || done.send(check(strategy)));
+    match verdict.recv_timeout(patience) {
+        Ok(verdict) => verdict,
+        Err(RecvTimeoutError::Timeout) => Err(format!("it has not ended within {patience:?}")),
+        Err(RecvTimeoutError::Disconnected) => Err(match worker.join() {
+            Err(panic) => keep::panic_text(&*panic),
+            Ok(_) => String::from("it ended without a verdict"),
+        }),
+    }
+}
