@@ -166,6 +166,7 @@ impl<'s> World<'s> {
         self.act_of_twin(n, clock, &event, &out)?;
         if self.checks_reports {
             self.reports.take(n, &event, &out.outputs)?;
+            self.reports.check_shown(n, &rendering(&*self.replicas[n]))?;
         }
         self.check_view(n)?;
         for output in out.outputs.drain(..) {
@@ -472,6 +473,6 @@ impl<'s> World<'s> {
                 return Err(format!("{} and {} differ in {where_}", id(0), id(n)));
             }
         }
-        if self.checks_reports { self.reports.check(&renderings) } else { Ok(()) }
+        if self.checks_reports { self.reports.check_complete() } else { Ok(()) }
     }
 }

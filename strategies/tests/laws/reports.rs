@@ -123,8 +123,8 @@ impl Reports {
         false
     }
 
-    /// Once all is settled: do the reports agree with what is shown?
-    pub fn check(&self, renderings: &[Rendering]) -> Result<(), String> {
+    /// At any time: does what a replica reported agree with what it shows?
+    pub fn check_shown(&self, n: usize, rendering: &Rendering) -> Result<(), String> {
         // What an answer to a conflict picked is shown on its behalf, whatever became of the edit it came from.
         let picked: BTreeSet<(Cell, &Content)> = self
             .made
@@ -134,21 +134,25 @@ impl Reports {
                 _ => None,
             })
             .collect();
-        for (n, rendering) in renderings.iter().enumerate() {
-            for (edit, made) in &self.made {
-                self.check_put(n, *edit, made, rendering, &picked)?;
-                self.check_insert(n, *edit, made, rendering, &picked)?;
-                if !made.refused && !self.accounted(*edit, n) {
+        for (edit, made) in &self.made {
+            self.check_put(n, *edit, made, rendering, &picked)?;
+            self.check_insert(n, *edit, made, rendering, &picked)?;
+        }
+        for (cell, shown) in rendering.iter() {
+            if matches!(shown, Shown::Conflict(_)) && !self.conflicted[n].contains(&cell) {
+                return Err(format!("{} shows a conflict in {cell} and never reported it", id(n)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Once all is settled: has every replica reported every edit, or what took its place?
+    pub fn check_complete(&self) -> Result<(), String> {
+        for n in 0..self.standing.len() {
+            for (edit, _) in self.made.iter().filter(|(_, made)| !made.refused) {
+                if !self.accounted(*edit, n) {
                     return Err(format!(
                         "{} reported neither {edit} nor anything that took its place",
-                        id(n)
-                    ));
-                }
-            }
-            for (cell, shown) in rendering.iter() {
-                if matches!(shown, Shown::Conflict(_)) && !self.conflicted[n].contains(&cell) {
-                    return Err(format!(
-                        "{} shows a conflict in {cell} and never reported it",
                         id(n)
                     ));
                 }
