@@ -8,6 +8,7 @@ pub mod document;
 pub mod full_copy;
 pub mod lineage;
 pub mod lww;
+pub mod online_only;
 mod registry;
 pub mod version_vector;
 pub mod wire;

@@ -13,4 +13,11 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &crdt::Delta,
         &full_copy::FullCopy,
     ]
+use crate::full_copy::FullCopy;
+use crate::lww::Lww;
+use crate::online_only::OnlineOnly;
+
+/// Every built-in strategy, in the order of tables.
+pub fn registry() -> &'static [&'static dyn Strategy] {
+    &[&Lww::WALL, &Lww::HLC, &OnlineOnly, &FullCopy]
 }
