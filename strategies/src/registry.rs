@@ -1,7 +1,7 @@
 //! The list of strategies: one line each.
 
 use crate::contract::Strategy;
-use crate::{crdt, full_copy, lww, version_vector};
+use crate::{crdt, full_copy, lww, online_only, version_vector};
 
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
@@ -11,13 +11,7 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &version_vector::SIBLINGS,
         &version_vector::MERGE,
         &crdt::Delta,
+        &online_only::OnlineOnly,
         &full_copy::FullCopy,
     ]
-use crate::full_copy::FullCopy;
-use crate::lww::Lww;
-use crate::online_only::OnlineOnly;
-
-/// Every built-in strategy, in the order of tables.
-pub fn registry() -> &'static [&'static dyn Strategy] {
-    &[&Lww::WALL, &Lww::HLC, &OnlineOnly, &FullCopy]
 }
