@@ -84,6 +84,8 @@ impl Lineage {
         }
         if self.is_empty() {
             self.ranges.clone_from(&other.ranges);
+        }
+        if self.ranges == other.ranges || other.is_empty() {
             return;
         }
         let mut theirs = other.ranges.iter().copied().peekable();

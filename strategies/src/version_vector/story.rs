@@ -110,8 +110,10 @@ impl Story {
             *ids = rest;
         }
         for (chapter, list) in self.chapters_mut().into_iter().zip(lists) {
-            if let Some(cargo) = Lineage::from_ranges(list) {
-                chapter.extend(&cargo);
+            if let Some(mut cargo) = Lineage::from_ranges(list) {
+                // There is one edit at most already: the version's own.
+                cargo.extend(chapter);
+                *chapter = cargo;
             }
         }
     }
