@@ -229,7 +229,7 @@ impl DeltaWriter {
                 let span = delta.span - skip;
                 match &seen[..] {
                     [(cell, seen)] => {
-                        let kind = HIDE | seen.kind() as u8 * (1 << KIND_SHIFT);
+                        let kind = HIDE | (seen.kind() as u8) << KIND_SHIFT;
                         self.head(writer, kind, *cell, span == 1);
                         self.span(writer, span);
                         self.seen(writer, seen);
