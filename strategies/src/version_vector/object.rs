@@ -117,11 +117,15 @@ impl Object {
         Content::Set(sets.flatten().cloned().collect())
     }
 
-    /// Whether a version is part of what is shown. An empty one is where there are only empty ones.
+    /// Whether a version is part of what is shown. An empty one is where there are only empty ones. Of counters with the same sum only
+    /// one is: what was added to the others is not in it.
     pub fn is_shown(version: &Version, preferred: Option<&Version>, policy: Policy) -> bool {
         let Some(preferred) = preferred else { return true };
         match (&version.content, policy) {
             (content, _) if content.is_empty() => false,
+            (Content::Counter(sum), _) if preferred.content == Content::Counter(*sum) => {
+                version.dot == preferred.dot
+            }
             (_, Policy::Siblings) | (Content::Set(_), Policy::Merge) => true,
             (content, Policy::Merge) => *content == preferred.content,
         }
@@ -490,6 +494,19 @@ mod tests {
         sets.write(1, &insert("b"));
         let both: BTreeSet<Value> = ["a", "b"].map(Value::from).into();
         assert_eq!(sets.all_equal().merged(), Some(Content::Set(both)));
+    }
+
+    #[test]
+    fn of_counters_with_the_same_sum_only_one_is_shown() {
+        let mut counters = Copies::new(FieldKind::Counter, 2);
+        counters.write(0, &Edit::Add { cell: CELL, amount: 5 });
+        counters.write(1, &Edit::Add { cell: CELL, amount: 5 });
+        let all = counters.all_equal();
+        for policy in [Policy::Siblings, Policy::Merge] {
+            let shown = all.versions.iter();
+            let shown = shown.filter(|v| Object::is_shown(v, all.preferred(), policy)).count();
+            assert_eq!(shown, 1, "the other addition is not in the sum of 5");
+        }
     }
 
     #[test]
