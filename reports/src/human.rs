@@ -48,11 +48,22 @@ pub fn count(value: f64) -> String {
     }
 }
 
+/// The same value as on an axis, where all are round: `1.00 J` becomes `1 J`.
+pub(crate) fn round(text: &str) -> String {
+    let (number, unit) =
+        text.split_once(' ').map_or((text, None), |(number, unit)| (number, Some(unit)));
+    let number = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    };
+    unit.map_or(number.to_owned(), |unit| format!("{number} {unit}"))
+}
+
 /// A share of 1 as a percentage; one that is not zero never reads as zero.
 pub fn share(part: f64) -> String {
     let percent = part * 100.0;
     match percent {
-        p if p == 0.0 => "0 %".to_owned(),
+        0.0 => "0 %".to_owned(),
         p if p < 0.01 => "< 0.01 %".to_owned(),
         p if p < 9.995 => format!("{:.2} %", p).replace(".00 %", " %"),
         p if p < 99.95 => format!("{p:.1} %").replace(".0 %", " %"),
@@ -119,6 +130,12 @@ mod tests {
         assert_eq!(share(0.0123), "1.23 %");
         assert_eq!(share(0.999_9), "> 99.9 %");
         assert_eq!(share(1.0), "100 %");
+    }
+
+    #[test]
+    fn round_values() {
+        let texts = ["1.00 J", "50.0 %", "10.0", "100 kB", "0", "0.500 B", "0.250"].map(round);
+        assert_eq!(texts, ["1 J", "50 %", "10", "100 kB", "0", "0.5 B", "0.25"]);
     }
 
     #[test]

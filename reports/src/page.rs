@@ -69,7 +69,7 @@ fn outcome(html: &mut Html, comparison: &Comparison, cell: &Cell) {
         };
         html.element("h2", &title);
         html.inside("ul", "verdict", |html| {
-            verdict(cell).iter().for_each(|sentence| html.element("li", sentence))
+            verdict(cell).iter().for_each(|sentence| html.element("li", &unbroken(sentence)))
         });
         table(html, comparison, cell);
         differences(html, comparison, cell);
@@ -85,6 +85,18 @@ fn outcome(html: &mut Html, comparison: &Comparison, cell: &Cell) {
             });
         }
     });
+}
+
+/// Keeps numbers and their units on one line.
+fn unbroken(text: &str) -> String {
+    let mut before = ' ';
+    text.chars()
+        .map(|c| {
+            let c = if c == ' ' && before.is_ascii_digit() { '\u{a0}' } else { c };
+            before = c;
+            c
+        })
+        .collect()
 }
 
 fn table(html: &mut Html, comparison: &Comparison, cell: &Cell) {
@@ -138,8 +150,11 @@ fn table(html: &mut Html, comparison: &Comparison, cell: &Cell) {
     });
 }
 
-/// Figures whose differences from the baseline the page shows, and how.
-const COMPARED: [(&str, &str, fn(f64) -> String); 5] = [
+/// A metric, its name on the page, and how to show its values.
+type Compared = (&'static str, &'static str, fn(f64) -> String);
+
+/// Figures whose differences from the baseline the page shows.
+const COMPARED: [Compared; 5] = [
     ("edits_lost", "lost", human::count),
     ("visible_us_p50", "visible p50", human::duration),
     ("visible_us_p99", "visible p99", human::duration),
@@ -189,7 +204,7 @@ fn differences(html: &mut Html, comparison: &Comparison, cell: &Cell) {
         });
         html.inside("p", "note", |html| {
             html.text(
-                "Each cell: the mean difference on common seeds (for percentiles the median one), its 95 % interval, and the ratio. \
+                "Each cell: the mean difference on common seeds (for percentiles the median one), its 95 % interval, and the ratio of the means (medians). \
                  Faint: these seeds do not separate the two (sign-flip test, p > 0.05 after Holm's correction).",
             );
         });
@@ -206,13 +221,13 @@ fn against(html: &mut Html, difference: &Difference, show: fn(f64) -> String) {
     let class = if difference.p_holm > 0.05 { "unclear" } else { "" };
     html.inside("div", class, |html| {
         html.text(&signed(difference.estimate.value));
-        if let Some(ratio) = difference.ratio {
-            html.text(&format!(" (× {})", human::count(ratio)));
-        }
         if let Some(interval) = difference.estimate.interval {
             html.inside("small", "", |html| {
                 html.text(&format!("{} … {}", signed(interval.low), signed(interval.high)));
             });
+        }
+        if let Some(ratio) = difference.ratio {
+            html.inside("small", "", |html| html.text(&format!("× {}", human::count(ratio))));
         }
     });
 }
@@ -253,7 +268,7 @@ fn world(html: &mut Html, comparison: &Comparison) {
     let info = comparison.info;
     html.inside("section", "", |html| {
         html.element("h2", "The world, and how to run it again");
-        html.inside("div", "scroll", |html| html.inside("pre", "", |html| html.inside("code", "", |html| html.text(&info.command()))));
+        html.inside("pre", "command", |html| html.inside("code", "", |html| html.text(&info.command())));
         html.inside("p", "", |html| {
             html.text(
                 "The same command gives the same bytes on any machine. Every strategy met the same people, edits, clocks and outages. \

@@ -13,14 +13,13 @@ use crate::table::one_line;
 /// it did less work.
 const TURNED_AWAY_MARGIN: f64 = 0.01;
 
-/// Accounts that stand for damage done to people's work by merging.
-const DAMAGE: [(&str, &str); 6] = [
-    ("edits_lost", "lost"),
-    ("increments_lost", "additions lost"),
-    ("increments_doubled", "additions counted twice"),
-    ("text_chars_lost", "characters lost"),
-    ("text_chars_doubled", "characters doubled"),
-    ("deletes_resurrected", "deletions undone"),
+/// Damage done to people's work by merging, besides lost edits, and how to say it; `{}` is the mean per trial.
+const OTHER_DAMAGE: [(&str, &str); 5] = [
+    ("increments_lost", "lost {} additions to counters"),
+    ("increments_doubled", "counted {} additions twice"),
+    ("text_chars_lost", "lost {} characters of text"),
+    ("text_chars_doubled", "doubled {} characters of text"),
+    ("deletes_resurrected", "brought back {} deleted things"),
 ];
 
 /// The outcome of one cell, a sentence or two each: convergence, damage, energy, bytes, and what did not run.
@@ -75,7 +74,9 @@ fn convergence(ran: &[&Group]) -> String {
 
 /// Whether nothing of people's work was damaged in any trial, and every trial converged.
 fn harmless(group: &Group) -> bool {
-    group.always_converged() && DAMAGE.iter().all(|(metric, _)| undamaged(group, metric))
+    group.always_converged()
+        && undamaged(group, "edits_lost")
+        && OTHER_DAMAGE.iter().all(|(metric, _)| undamaged(group, metric))
 }
 
 /// Metrics that the scenario's data cannot give (no counters, no texts) are `None` and count as undamaged.
@@ -84,8 +85,8 @@ fn undamaged(group: &Group, metric: &str) -> bool {
 }
 
 fn damage(ran: &[&Group]) -> Vec<String> {
-    let measured: Vec<&&Group> =
-        ran.iter().filter(|group| group.measured().next().is_some()).collect();
+    let measured: Vec<&Group> =
+        ran.iter().copied().filter(|group| group.measured().next().is_some()).collect();
     let clean: Vec<&str> =
         measured.iter().filter(|group| harmless(group)).map(|group| group.strategy).collect();
     let mut sentences = Vec::new();
@@ -94,33 +95,50 @@ fn damage(ran: &[&Group]) -> Vec<String> {
     } else if !clean.is_empty() {
         sentences.push(format!("Nobody's work was lost or doubled by {}.", human::list(&clean)));
     }
-    for group in measured {
-        let damages: Vec<String> = DAMAGE
+    let mut losers: Vec<&Group> =
+        measured.iter().copied().filter(|group| !undamaged(group, "edits_lost")).collect();
+    // The worst first; a stable sort, so that equals stay in the order of the table.
+    let lost = |group: &Group| group.mean("edits_lost").unwrap_or(0.0);
+    losers.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
+    let losers: Vec<String> = losers
+        .iter()
+        .map(|group| format!("{} ({})", group.strategy, of_asked(group, "edits_lost", "")))
+        .collect();
+    if !losers.is_empty() {
+        sentences.push(format!("Edits were lost by {}.", human::list(&losers)));
+    }
+    for group in &measured {
+        let damages: Vec<String> = OTHER_DAMAGE
             .iter()
             .filter(|(metric, _)| !undamaged(group, metric))
             .map(|(metric, words)| {
-                let mean = human::count(group.mean(metric).unwrap_or(0.0));
-                match (*metric, group.mean("edits_asked"), group.mean("edits_lost_permille")) {
-                    ("edits_lost", Some(asked), Some(permille)) => {
-                        format!(
-                            "{mean} of {} edits lost ({})",
-                            human::count(asked),
-                            human::share(permille / 1_000.0)
-                        )
-                    }
-                    _ => format!("{mean} {words}"),
-                }
+                words.replace("{}", &human::count(group.mean(metric).unwrap_or(0.0)))
             })
             .collect();
         if !damages.is_empty() {
             sentences.push(format!(
-                "{}, mean per trial: {}.",
+                "On average, {} {} per trial.",
                 group.strategy,
                 human::list(&damages)
             ));
         }
     }
+    for group in
+        measured.iter().filter(|group| group.mean("edits_surfaced").is_some_and(|mean| mean > 0.0))
+    {
+        let surfaced = of_asked(group, "edits_surfaced", " edits");
+        sentences
+            .push(format!("{} left conflicts for people to settle ({surfaced}).", group.strategy));
+    }
     sentences
+}
+
+/// How many of the asked edits ended in an account, per trial and as a share.
+fn of_asked(group: &Group, account: &str, what: &str) -> String {
+    let mean = |metric| human::count(group.mean(metric).unwrap_or(0.0));
+    let share =
+        group.per_edit(|figures| figures.get(account).flatten().unwrap_or(0)).unwrap_or(0.0);
+    format!("{} of {}{what} per trial, {}", mean(account), mean("edits_asked"), human::share(share))
 }
 
 /// Share of asked edits that a strategy turned away: blocked because it could not take them, or refused by an authority.

@@ -5,7 +5,7 @@ use reconverge_simulator::row::Metrics;
 use super::Figure;
 use super::canvas::{Anchor, Canvas, Frame, TEXT_SIZE, WIDTH, figure, round_step, text_width};
 use super::palette::{
-    BLUE, BROWN, FAINT, GREEN, GREY, Ink, ORANGE, PALE, PURPLE, RED, SKY, TEAL, TEXT, YELLOW,
+    BLUE, BROWN, FAINT, GREEN, GREY, Ink, ORANGE, PALE, PAPER, PURPLE, RED, SKY, TEAL, TEXT, YELLOW,
 };
 use crate::comparison::{Cell, Group};
 use crate::human;
@@ -74,7 +74,7 @@ pub(super) fn edits(cell: &Cell) -> Figure {
         parts: &EDITS,
         scale: 100.0,
         show: |percent| human::share(percent / 100.0),
-        tick: |percent| format!("{} %", human::count(percent)),
+        tick: |percent| format!("{percent:.0} %"),
         note: |group| {
             let share = group.mean("edits_lost_permille").unwrap_or(0.0) / 1_000.0;
             if share > 0.0 {
@@ -99,12 +99,12 @@ pub(super) fn bytes(cell: &Cell) -> Figure {
         parts: &BYTES,
         scale: 1.0,
         show: human::bytes,
-        tick: human::bytes,
+        tick: |bytes| human::round(&human::bytes(bytes)),
         note: |_| String::new(),
         largest: None,
     };
     let reading = "Short is cheap. Content is what people typed; metadata is what the strategy adds to merge it; the rest is the price \
-                   of carrying it, which falls when devices speak less often.";
+                   of carrying it, which falls when devices speak less often. A bar with a gap goes on far beyond the axis; its number is right.";
     chart.draw("bytes", cell, reading)
 }
 
@@ -116,12 +116,12 @@ pub(super) fn energy(cell: &Cell) -> Figure {
         parts: &ENERGY,
         scale: 1_000.0,
         show: human::energy,
-        tick: human::energy,
+        tick: |uj| human::round(&human::energy(uj)),
         note: |_| String::new(),
         largest: None,
     };
     let reading = "Short is cheap. A radio costs energy to wake, to transfer, and while it stays awake afterwards (its tail); where \
-                   waking and tail dominate, when a device speaks matters more than how much it says.";
+                   waking and tail dominate, when a device speaks matters more than how much it says. A bar with a gap goes on far beyond the axis; its number is right.";
     chart.draw("energy", cell, reading)
 }
 
@@ -180,50 +180,55 @@ impl Chart {
     }
 
     fn bars(&self, canvas: &Canvas, frame: Frame, bars: &[(&Group, Vec<f64>)]) {
-        let whole = |bar: &[f64]| bar.iter().sum::<f64>();
-        let largest = bars.iter().map(|(_, bar)| whole(bar)).fold(0.0, f64::max);
-        let step = round_step(self.largest.unwrap_or(largest).max(1e-9), 5.0);
-        let end = self.largest.unwrap_or(largest).max(step);
+        let wholes: Vec<f64> = bars.iter().map(|(_, bar)| bar.iter().sum()).collect();
+        let end = self.largest.unwrap_or_else(|| axis_end(&wholes)).max(1e-9);
+        let step = round_step(end, 5.0);
         let x = |value: f64| frame.x((value / end).min(1.0));
         let ticks: Vec<(i32, String)> = (0..=(end / step + 1e-9) as u32)
             .map(|tick| f64::from(tick) * step)
-            .map(|v| (x(v), (self.tick)(v)))
+            .map(|value| (x(value), (self.tick)(value)))
             .collect();
         canvas.axes(frame, (self.axis, &ticks), ("", &[]));
-        for (index, (group, bar)) in (0..).zip(bars) {
+        for (index, ((group, bar), whole)) in (0..).zip(bars.iter().zip(wholes)) {
             let middle = frame.top + index * BAR_PITCH + BAR_PITCH / 2 + 3;
+            let (top, bottom) = (middle - BAR_HEIGHT / 2, middle + BAR_HEIGHT / 2);
             canvas.label(&group.label(), (frame.left - 12, middle), TEXT, Anchor::Right);
             if group.measured().next().is_none() {
-                canvas.label(
-                    group.trials[0].row.status.name(),
-                    (frame.left + 8, middle),
-                    FAINT,
-                    Anchor::Left,
-                );
+                let status = group.trials[0].row.status.name();
+                canvas.label(status, (frame.left + 8, middle), FAINT, Anchor::Left);
                 continue;
             }
-            let mut sum = 0.0;
+            let (mut sum, mut drawn) = (0.0, frame.left);
             for (value, (_, ink, _)) in bar.iter().zip(self.parts) {
-                let from = x(sum);
                 sum += value;
-                // A part that is there is seen, however small.
-                let until = if *value > 0.0 { x(sum).max(from + 1) } else { from };
-                if until > from {
-                    canvas.rectangle(
-                        (from, middle - BAR_HEIGHT / 2),
-                        (until, middle + BAR_HEIGHT / 2),
-                        *ink,
-                    );
+                // A part that is there is seen, however small, unless it is beyond the end of the axis.
+                let until = if sum > end { x(sum) } else { x(sum).max(drawn + 1) };
+                if *value > 0.0 && until > drawn {
+                    canvas.rectangle((drawn, top), (until, bottom), *ink);
+                    drawn = until;
                 }
             }
+            if whole > end * (1.0 + 1e-9) {
+                let gap = frame.right - 30;
+                canvas.line(vec![(gap - 5, bottom + 4), (gap + 5, top - 4)], PAPER, 5);
+            }
             let note = Some((self.note)(group)).filter(|note| !note.is_empty());
-            canvas.label(
-                &note.unwrap_or_else(|| (self.show)(sum)),
-                (x(sum) + 10, middle),
-                TEXT,
-                Anchor::Left,
-            );
+            let note = note.unwrap_or_else(|| (self.show)(whole));
+            canvas.label(&note, (drawn + 10, middle), TEXT, Anchor::Left);
         }
+    }
+}
+
+/// Where the axis ends: at the longest bar; but where up to a third of them are four times as long as any other, a little beyond the
+/// longest of those others, so that these can still be told apart.
+fn axis_end(wholes: &[f64]) -> f64 {
+    let mut sorted = wholes.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    let outliers =
+        (1..=sorted.len() / 3).rev().find(|&k| sorted[k] > 0.0 && sorted[k - 1] > 4.0 * sorted[k]);
+    match outliers {
+        Some(k) => sorted[k] * 1.25,
+        None => sorted.first().copied().unwrap_or(0.0),
     }
 }
 
@@ -240,4 +245,28 @@ fn flow(entries: &[(&str, Ink)]) -> (Vec<(i32, i32)>, i32) {
         x += width;
     }
     (places, row + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_axis_leaves_out_a_few_giants() {
+        assert!((axis_end(&[5.0, 6.0, 138.0, 7.0]) - 8.75).abs() < 1e-9);
+        assert!((axis_end(&[5.0, 6.0, 138.0, 130.0, 7.0, 7.5]) - 9.375).abs() < 1e-9);
+        // Half of them are not a few; and three times is not far beyond.
+        assert!((axis_end(&[5.0, 138.0]) - 138.0).abs() < 1e-9);
+        assert!((axis_end(&[5.0, 6.0, 18.0]) - 18.0).abs() < 1e-9);
+        assert!((axis_end(&[0.0, 0.0, 18.0]) - 18.0).abs() < 1e-9);
+        assert!(axis_end(&[]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_legend_flows_into_rows() {
+        let entries = vec![("acknowledgements", RED); 12];
+        let (places, rows) = flow(&entries);
+        assert!(rows > 1);
+        assert!(places.iter().all(|(x, row)| *x >= 24 && *x < WIDTH - 100 && *row < rows));
+    }
 }

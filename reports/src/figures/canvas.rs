@@ -79,9 +79,14 @@ fn stroke(ink: Ink, width: u32) -> ShapeStyle {
     colour(ink).stroke_width(width)
 }
 
-/// About how wide a text will be. Faces differ; this is on the wide side.
+/// About how wide a text will be. Faces differ; this is on the wide side of them.
 pub(super) fn text_width(text: &str, size: f64) -> i32 {
-    (text.chars().count() as f64 * size * 0.58).ceil() as i32
+    let em = |c: char| match c {
+        'f' | 'i' | 'j' | 'l' | 'r' | 't' | ' ' | '.' | ',' | '-' | '/' | '(' | ')' => 0.38,
+        'm' | 'w' | 'M' | 'W' | '%' => 0.95,
+        _ => 0.64,
+    };
+    (text.chars().map(em).sum::<f64>() * size).ceil() as i32
 }
 
 impl<'a> Canvas<'a> {
@@ -211,15 +216,42 @@ pub(super) fn legend(canvas: &Canvas, at: (i32, i32), entries: &[(String, Look)]
     }
 }
 
-/// Round steps for an axis from 0: a step of 1, 2 or 5 times a power of ten, at most `most` of them below `largest`, which is above 0.
+/// Round steps for an axis from 0: a step of 1, 2 or 5 times a power of ten, at most `most` of them up to `largest`, which is above 0.
 pub(super) fn round_step(largest: f64, most: f64) -> f64 {
     let mut power = 1e-12;
     loop {
         for digit in [1.0, 2.0, 5.0] {
-            if largest / (digit * power) <= most {
+            // The power of ten is not exact.
+            if largest / (digit * power) <= most * (1.0 + 1e-9) {
                 return digit * power;
             }
         }
         power *= 10.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_round() {
+        for (largest, most, step) in
+            [(100.0, 5.0, 20.0), (9.0, 6.0, 2.0), (0.07, 5.0, 0.02), (138_000.0, 5.0, 50_000.0)]
+        {
+            assert!((round_step(largest, most) - step).abs() < 1e-9 * step, "{largest} in {most}");
+        }
+    }
+
+    #[test]
+    fn text_in_a_figure_is_escaped() {
+        let svg = figure(100, "a < b & c", "\"quoted\"", |canvas| {
+            canvas.label("<script>", (0, 0), TEXT, Anchor::Left)
+        });
+        assert!(
+            svg.contains("<title>a &lt; b &amp; c</title>") && svg.contains("&lt;script&gt;"),
+            "{svg}"
+        );
+        assert!(!svg.contains("<script>"));
     }
 }

@@ -64,7 +64,12 @@ fn plot(canvas: &Canvas, frame: Frame, courses: &[Course]) {
     let step = round_step(largest, 6.0).max(1.0);
     let top = (largest / step).ceil() * step;
     let y_ticks: Vec<(i32, String)> = (0..=(top / step) as u32)
-        .map(|tick| (frame.y(f64::from(tick) * step / top), human::count(f64::from(tick) * step)))
+        .map(|tick| {
+            (
+                frame.y(f64::from(tick) * step / top),
+                human::round(&human::count(f64::from(tick) * step)),
+            )
+        })
         .collect();
     let time_step =
         TIME_STEPS.into_iter().find(|step| last_s / step <= 9).unwrap_or(last_s.div_ceil(9));

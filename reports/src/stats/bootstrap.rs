@@ -109,8 +109,8 @@ fn acceleration(influence: &[f64]) -> f64 {
 /// The quantiles of the resampled estimates that make a 95 % interval, corrected for bias and acceleration.
 fn bca(resampled: &mut [f64], estimate: f64, acceleration: f64) -> Interval {
     let count = resampled.len() as f64;
-    let below = resampled.iter().filter(|x| x.total_cmp(&&estimate).is_lt()).count() as f64;
-    let equal = resampled.iter().filter(|x| x.total_cmp(&&estimate).is_eq()).count() as f64;
+    let below = resampled.iter().filter(|x| x.total_cmp(&estimate).is_lt()).count() as f64;
+    let equal = resampled.iter().filter(|x| x.total_cmp(&estimate).is_eq()).count() as f64;
     let share = ((below + equal / 2.0) / count).clamp(1.0 / (count + 1.0), count / (count + 1.0));
     let bias = normal_quantile(share);
     let mut end = |tail: f64| {
