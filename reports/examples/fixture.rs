@@ -5,7 +5,7 @@ mod fixture;
 
 use std::path::Path;
 
-use reconverge_reports::{Colour, Comparison, terminal, write_run};
+use reconverge_reports::{Colour, Comparison, terminal, write_comparison};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -15,8 +15,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let broken =
         ["lww/hlc: edits_lost must be at most 0; broken in 10 of 10 trials, worst 20 at seed 4"
             .to_owned()];
-    let written = write_run(Path::new(&folder), &info, &results, &episode, &broken)?;
-    print!("{}", terminal(&Comparison::new(&info, &results), &broken, Colour::Plain));
+    let comparison = Comparison::new(&info, &results);
+    let written = write_comparison(Path::new(&folder), &comparison, &episode, &broken)?;
+    print!("{}", terminal(&comparison, &broken, Colour::Plain));
     println!("{}", written.display());
     Ok(())
 }

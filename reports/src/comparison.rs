@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hdrhistogram::Histogram;
-use reconverge_simulator::row::{Metrics, Status, TrialResult};
+use reconverge_simulator::row::{Histograms, Metrics, Status, TrialResult};
 
 use crate::names::natural_order;
 use crate::run::RunInfo;
@@ -36,6 +35,8 @@ pub struct Group<'a> {
     pub schedule: &'a str,
     /// Its trials by seed.
     pub trials: Vec<&'a TrialResult>,
+    /// The distributions over all its seeds: histograms are merged, percentiles are never averaged.
+    pub distributions: Histograms,
     /// Its figures over seeds, in the order of [`crate::metrics`].
     pub lines: Vec<Line>,
 }
@@ -59,6 +60,7 @@ impl<'a> Comparison<'a> {
                     strategy: &trials[0].row.strategy,
                     schedule: &trials[0].row.schedule,
                     trials: trials.to_vec(),
+                    distributions: merged(trials),
                     lines: Vec::new(),
                 })
                 .collect();
@@ -101,16 +103,39 @@ fn most_common_schedule<'a>(strategies: &[Group<'a>]) -> &'a str {
         .unwrap_or("")
 }
 
+/// Those of the trials whose figures count.
+fn measured<'a>(
+    trials: &[&'a TrialResult],
+) -> impl Iterator<Item = (&'a TrialResult, &'a Metrics)> {
+    trials.iter().filter_map(|&trial| match trial.row.status {
+        Status::Ok | Status::Diverged => trial.row.metrics.as_ref().map(|figures| (trial, figures)),
+        Status::Unsupported | Status::Failed => None,
+    })
+}
+
+/// The distributions of all trials that count, in one.
+fn merged(trials: &[&TrialResult]) -> Histograms {
+    let mut sum = Histograms::default();
+    for (trial, _) in measured(trials) {
+        let Histograms { visible, settled, everywhere, reconverge, local } = &trial.histograms;
+        for (sum, own) in [
+            (&mut sum.visible, visible),
+            (&mut sum.settled, settled),
+            (&mut sum.everywhere, everywhere),
+            (&mut sum.reconverge, reconverge),
+            (&mut sum.local, local),
+        ] {
+            sum.add(own).expect("a histogram that grows takes in any other");
+        }
+    }
+    sum
+}
+
 impl<'a> Group<'a> {
     /// The trials whose figures count: those that ran to their end, converged or not. A failed trial broke the rules of the game, so
     /// that its figures mean nothing.
     pub fn measured(&self) -> impl Iterator<Item = (&'a TrialResult, &'a Metrics)> {
-        self.trials.iter().filter_map(|&trial| match trial.row.status {
-            Status::Ok | Status::Diverged => {
-                trial.row.metrics.as_ref().map(|metrics| (trial, metrics))
-            }
-            Status::Unsupported | Status::Failed => None,
-        })
+        measured(&self.trials)
     }
 
     /// Number of trials that ended in a certain way.
@@ -165,18 +190,5 @@ impl<'a> Group<'a> {
             .map(|(trial, metrics)| part(metrics) as f64 / trial.row.edits_asked as f64)
             .collect();
         mean(&shares)
-    }
-
-    /// The distribution over all seeds: histograms are merged, percentiles are never averaged.
-    pub fn merged(&self, measure: &str) -> Histogram<u64> {
-        let mut sum = Histogram::new(3).expect("three significant digits are valid");
-        for (trial, _) in self.measured() {
-            for (name, histogram) in trial.histograms.named() {
-                if name == measure {
-                    sum.add(histogram).expect("a histogram that grows takes in any other");
-                }
-            }
-        }
-        sum
     }
 }

@@ -16,6 +16,7 @@ use crate::figures::figures;
 use crate::page::page;
 use crate::run::{EpisodeRow, RunInfo};
 use crate::table;
+use crate::verdict::verdict;
 
 /// Why the files of a run could not be written.
 #[derive(Debug, Error)]
@@ -33,11 +34,7 @@ pub enum WriteError {
     },
 }
 
-/// Writes all files of a run into the folder `<scenario name>` under `out_dir`, which may exist and hold other files; only those of this
-/// run are replaced. Returns that folder.
-///
-/// All of them but `timing.csv` have the same bytes for the same run, whatever the order of `results`. `broken_budgets` are the words of
-/// [`crate::check_budgets`].
+/// Writes all files of a run: [`Comparison::new`] and then [`write_comparison`], for callers that show nothing besides.
 pub fn write_run(
     out_dir: &Path,
     info: &RunInfo,
@@ -45,26 +42,40 @@ pub fn write_run(
     episode: &[EpisodeRow],
     broken_budgets: &[String],
 ) -> Result<PathBuf, WriteError> {
+    write_comparison(out_dir, &Comparison::new(info, results), episode, broken_budgets)
+}
+
+/// Writes all files of a run into the folder `<scenario name>` under `out_dir`, which may exist and hold other files; only those of this
+/// run are replaced. Returns that folder.
+///
+/// All of them but `timing.csv` have the same bytes for the same run, whatever the order of its results. `broken_budgets` are the words
+/// of [`crate::check_budgets`].
+pub fn write_comparison(
+    out_dir: &Path,
+    comparison: &Comparison,
+    episode: &[EpisodeRow],
+    broken_budgets: &[String],
+) -> Result<PathBuf, WriteError> {
+    let info = comparison.info;
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if info.scenario_name.is_empty() || !info.scenario_name.chars().all(allowed) {
         return Err(WriteError::Name(info.scenario_name.clone()));
     }
     let folder = out_dir.join(&info.scenario_name);
-    let comparison = Comparison::new(info, results);
     let mut files = Files { folder: &folder, written: Vec::new() };
-    files.write("trials.csv", |out| rows::trials(&comparison, out))?;
-    files.write("latency.csv", |out| rows::latency(&comparison, out))?;
-    files.write("timeline.csv", |out| rows::timeline(&comparison, out))?;
+    files.write("trials.csv", |out| rows::trials(comparison, out))?;
+    files.write("latency.csv", |out| rows::latency(comparison, out))?;
+    files.write("timeline.csv", |out| rows::timeline(comparison, out))?;
     files.write("episode.csv", |out| rows::episode(episode, out))?;
-    files.write("timing.csv", |out| rows::timing(&comparison, out))?;
-    files.write_text("summary.csv", &table::csv(&comparison))?;
-    files.write_text("summary.md", &summary_md(&comparison, broken_budgets))?;
+    files.write("timing.csv", |out| rows::timing(comparison, out))?;
+    files.write_text("summary.csv", &table::csv(comparison))?;
+    files.write_text("summary.md", &summary_md(comparison, broken_budgets))?;
     for cell in &comparison.cells {
-        for figure in figures(&comparison, cell) {
+        for figure in figures(comparison, cell) {
             files.write_text(&format!("figures/{}.svg", figure.file_stem), &figure.svg)?;
         }
     }
-    files.write_text("report.html", &page(&comparison, episode, broken_budgets))?;
+    files.write_text("report.html", &page(comparison, episode, broken_budgets))?;
     // Last, so that a manifest vouches for everything beside it.
     files.write_text("manifest.json", &manifest(info))?;
     files.publish()?;
@@ -119,13 +130,22 @@ impl Drop for Files<'_> {
     }
 }
 
-/// The table as a page of its own, with the command that makes it again.
+/// The outcome in words and the table, with the command that makes them again.
 fn summary_md(comparison: &Comparison, broken_budgets: &[String]) -> String {
     let mut text = format!("# {}\n\n", comparison.info.scenario_name);
     for paragraph in
         comparison.info.analysis.trim().split("\n\n").filter(|paragraph| !paragraph.is_empty())
     {
         text += &format!("{}\n\n", table::one_line(paragraph));
+    }
+    for cell in &comparison.cells {
+        if comparison.is_sweep() {
+            text += &format!("Cell {}:\n\n", table::one_line(cell.name));
+        }
+        for sentence in verdict(cell) {
+            text += &format!("- {sentence}\n");
+        }
+        text.push('\n');
     }
     text += &table::markdown(comparison, broken_budgets);
     text += &format!("\n```sh\n{}\n```\n\n", comparison.info.command());

@@ -18,7 +18,7 @@ mod verdict;
 pub use budget::{BudgetError, check_budgets, validate_budgets};
 pub use comparison::{Cell, Comparison, Group};
 pub use figures::{Figure, figures};
-pub use files::{WriteError, write_run};
+pub use files::{WriteError, write_comparison, write_run};
 pub use page::page;
 pub use run::{EpisodeRow, RunInfo, default_baseline};
 pub use summary::{Difference, Estimate, HONEST_SEEDS, LEAST_SEEDS, Line, metrics};

@@ -93,7 +93,8 @@ fn is_percentile(metric: &str) -> bool {
 /// The percentile of the merged distributions that a metric stands for.
 fn pooled(group: &Group, metric: &str) -> Option<u64> {
     let (measure, statistic) = metric.split_once("_us_")?;
-    let merged = group.merged(measure);
+    let named = group.distributions.named();
+    let (_, merged) = named.into_iter().find(|(name, _)| *name == measure)?;
     let quantile = match statistic {
         _ if merged.is_empty() => return None,
         "p50" => 0.5,

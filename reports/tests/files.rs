@@ -219,6 +219,16 @@ fn the_summary_is_exact_and_complete() {
 }
 
 #[test]
+fn the_summary_for_people_says_it_in_words() {
+    let (info, _, at) = written("words", 2);
+    let text = fs::read_to_string(at.join("summary.md")).expect("a file");
+    assert!(text.starts_with("# commuter\n\nTwelve commuters share a task list; tunnels cut them off twice a day.\n\nWho notices?\n\n- "));
+    assert!(text.contains("\n- Edits were lost by full-copy ("), "{text}");
+    assert!(text.contains("\n| crdt/delta | 2/2 | 0 |"), "{text}");
+    assert!(text.contains(&format!("```sh\n{}\n```", info.command())));
+}
+
+#[test]
 fn the_manifest_repeats_the_run() {
     let (info, _, at) = written("manifest", 2);
     let text = fs::read_to_string(at.join("manifest.json")).expect("a file");

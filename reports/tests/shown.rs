@@ -276,6 +276,34 @@ fn one_moment_and_one_value_can_be_drawn() {
 }
 
 #[test]
+fn long_names_and_many_of_them_fit() {
+    let (mut info, results, _) = fixture::run(1);
+    let name = |i: usize| format!("someone/very-long-variant-number-{i}");
+    let results: Vec<TrialResult> = (0..24)
+        .map(|i| {
+            let mut result = results[i % results.len()].clone();
+            result.row.strategy = name(i);
+            result
+        })
+        .collect();
+    info.strategies = (0..24).map(name).collect();
+    info.baseline = name(0);
+    let comparison = Comparison::new(&info, &results);
+    for figure in figures(&comparison, &comparison.cells[0]) {
+        check(&figure);
+        // Names to the right of a plot begin early enough to end on the paper; those to the left of bars late enough.
+        let letters = name(23).len() as f64;
+        let at = figure.svg.find(&name(23)).expect("the last name is there");
+        let tag = &figure.svg[figure.svg[..at].rfind("<text").expect("it is a text")..at];
+        let x = numbers(tag, "x")[0];
+        match tag.contains("text-anchor=\"end\"") {
+            true => assert!(x > letters * 7.0, "{}: ends at {x}", figure.file_stem),
+            false => assert!(960.0 - x > letters * 7.0, "{}: begins at {x}", figure.file_stem),
+        }
+    }
+}
+
+#[test]
 fn cells_of_a_sweep_stand_apart() {
     let (info, results) = sweep();
     let comparison = Comparison::new(&info, &results);

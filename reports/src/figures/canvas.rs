@@ -195,6 +195,13 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    /// That of a line plot in a figure of this height, with a legend of these names to its right.
+    pub fn beside_legend<'a>(height: i32, names: impl Iterator<Item = &'a str>) -> Frame {
+        let widest = names.map(|name| text_width(name, TEXT_SIZE)).max().unwrap_or(0);
+        let right = (WIDTH - LEGEND_GAP - LEGEND_SAMPLE - widest - 12).clamp(WIDTH / 2, 700);
+        Frame { left: 70, top: 106, right, bottom: height - 64 }
+    }
+
     /// The pixel of a share of the width, 0 at the left.
     pub fn x(&self, share: f64) -> i32 {
         self.left + (share * f64::from(self.right - self.left)).round() as i32
@@ -206,13 +213,18 @@ impl Frame {
     }
 }
 
-/// A legend of strategies in a column: a piece of line, the marker, the name.
-pub(super) fn legend(canvas: &Canvas, at: (i32, i32), entries: &[(String, Look)]) {
+/// Between a line plot and its legend, and what a name in the legend is preceded by.
+const LEGEND_GAP: i32 = 32;
+const LEGEND_SAMPLE: i32 = 38;
+
+/// A legend of strategies in a column right of a plot: a piece of line, the marker, the name.
+pub(super) fn legend(canvas: &Canvas, frame: Frame, entries: &[(&str, Look)]) {
+    let left = frame.right + LEGEND_GAP;
     for (index, (name, look)) in (0..).zip(entries) {
-        let y = at.1 + index * 24;
-        canvas.line(vec![(at.0, y), (at.0 + 28, y)], look.ink, 2);
-        canvas.marker((at.0 + 14, y), *look);
-        canvas.label(name, (at.0 + 38, y), TEXT, Anchor::Left);
+        let y = frame.top + 6 + index * 24;
+        canvas.line(vec![(left, y), (left + 28, y)], look.ink, 2);
+        canvas.marker((left + 14, y), *look);
+        canvas.label(name, (left + LEGEND_SAMPLE, y), TEXT, Anchor::Left);
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn draw(cell: &Cell) -> Figure {
     let title = "How many people look at outdated data?";
     let subtitle = "People's devices that lack an edit which somebody else has made and saved, median over seeds";
     let height = (150 + 24 * courses.len() as i32).max(430);
-    let frame = Frame { left: 70, top: 106, right: 690, bottom: height - 64 };
+    let frame = Frame::beside_legend(height, courses.iter().map(|course| course.name.as_str()));
     let svg = figure(height, title, subtitle, |canvas| match courses.is_empty() {
         true => canvas.label("Nothing was measured.", (frame.left, 140), FAINT, Anchor::Left),
         false => plot(canvas, frame, &courses),
@@ -91,9 +91,9 @@ fn plot(canvas: &Canvas, frame: Frame, courses: &[Course]) {
     for (at, look) in markers {
         canvas.marker(at, look);
     }
-    let entries: Vec<(String, Look)> =
-        courses.iter().map(|course| (course.name.clone(), course.look)).collect();
-    legend(canvas, (frame.right + 36, frame.top + 6), &entries);
+    let entries: Vec<(&str, Look)> =
+        courses.iter().map(|course| (course.name.as_str(), course.look)).collect();
+    legend(canvas, frame, &entries);
 }
 
 /// A moment on the axis, in the largest unit that divides the step.

@@ -28,16 +28,16 @@ const TICKS: [(u64, &str); 16] = [
 ];
 
 pub(super) fn draw(cell: &Cell) -> Figure {
-    let curves: Vec<(String, Look, Histogram<u64>)> = cell
+    let curves: Vec<(String, Look, &Histogram<u64>)> = cell
         .strategies
         .iter()
-        .map(|group| (group.label(), look(group.strategy), group.merged("visible")))
+        .map(|group| (group.label(), look(group.strategy), &group.distributions.visible))
         .filter(|(_, _, histogram)| !histogram.is_empty())
         .collect();
     let title = "How soon do others see an edit?";
     let subtitle = "Share of (edit, other person's device) pairs that have seen the edit within a given time, over all seeds";
     let height = (150 + 24 * curves.len() as i32).max(470);
-    let frame = Frame { left: 70, top: 106, right: 690, bottom: height - 64 };
+    let frame = Frame::beside_legend(height, curves.iter().map(|(name, _, _)| name.as_str()));
     let svg = figure(height, title, subtitle, |canvas| match range(&curves) {
         Some((first, last)) => plot(canvas, frame, &curves, first, last),
         None => canvas.label(
@@ -53,7 +53,7 @@ pub(super) fn draw(cell: &Cell) -> Figure {
 }
 
 /// The ticks that enclose nearly everything: all but the fastest thousandth. `None` of nothing.
-fn range(curves: &[(String, Look, Histogram<u64>)]) -> Option<(usize, usize)> {
+fn range(curves: &[(String, Look, &Histogram<u64>)]) -> Option<(usize, usize)> {
     let least = curves.iter().map(|(_, _, histogram)| histogram.value_at_quantile(0.001)).min()?;
     let most = curves.iter().map(|(_, _, histogram)| histogram.max()).max()?;
     let first =
@@ -66,7 +66,7 @@ fn range(curves: &[(String, Look, Histogram<u64>)]) -> Option<(usize, usize)> {
 fn plot(
     canvas: &Canvas,
     frame: Frame,
-    curves: &[(String, Look, Histogram<u64>)],
+    curves: &[(String, Look, &Histogram<u64>)],
     first: usize,
     last: usize,
 ) {
@@ -107,9 +107,9 @@ fn plot(
     for (at, look) in markers {
         canvas.marker(at, look);
     }
-    let entries: Vec<(String, Look)> =
-        curves.iter().map(|(name, look, _)| (name.clone(), *look)).collect();
-    legend(canvas, (frame.right + 36, frame.top + 6), &entries);
+    let entries: Vec<(&str, Look)> =
+        curves.iter().map(|(name, look, _)| (name.as_str(), *look)).collect();
+    legend(canvas, frame, &entries);
 }
 
 /// Buckets of a histogram with the share of observations up to each.

@@ -52,7 +52,8 @@ pub fn sign_flip_p(differences: &[f64], seed: [u8; 32]) -> f64 {
         for piece in differences.chunks(64) {
             let mut bits = generator.next_u64();
             for difference in piece {
-                sum += if bits & 1 == 0 { *difference } else { -*difference };
+                // The bit flips the sign without a branch, which could not be predicted.
+                sum += f64::from_bits(difference.to_bits() ^ (bits << 63));
                 bits >>= 1;
             }
         }
