@@ -1,10 +1,10 @@
 //! Gates: what a scenario demands of every trial.
 
-use reconverge_scenarios::Budget;
+use reconverge_scenarios::{Budget, nearest};
 use reconverge_simulator::row::{Metrics, Row, Status};
 use thiserror::Error;
 
-use crate::names::{glob_matches, nearest};
+use crate::names::glob_matches;
 
 /// A budget that cannot be checked.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

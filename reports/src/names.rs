@@ -1,4 +1,4 @@
-//! Names: globs over them, the nearest one to a mistyped one, their natural order, and hashes of them.
+//! Names: globs over them, their natural order, and hashes of them.
 
 use std::cmp::Ordering;
 
@@ -28,32 +28,6 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
         }
     }
     pattern[p..].iter().all(|&c| c == '*')
-}
-
-/// The candidate closest to `name` by edit distance, if it is close enough to be what was meant: at most a third of its length away.
-pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .into_iter()
-        .map(|candidate| (edit_distance(name, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().div_ceil(3))
-        .map(|(_, candidate)| candidate)
-}
-
-/// Insertions, deletions and substitutions of characters that turn one into the other (Levenshtein).
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// The order that a person expects: runs of digits by value, so that `9` comes before `10`. Names that differ only in leading zeros
@@ -139,15 +113,6 @@ mod tests {
         }
         // A hostile pattern ends soon.
         assert!(!glob_matches(&"*a".repeat(50), &"a".repeat(2_000).replace('a', "ab")));
-    }
-
-    #[test]
-    fn nearest_names() {
-        let names = ["edits_lost", "edits_kept", "bytes_wire"];
-        assert_eq!(nearest("edit_lost", names), Some("edits_lost"));
-        assert_eq!(nearest("bytes_wires", names), Some("bytes_wire"));
-        assert_eq!(nearest("latency", names), None);
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
     }
 
     #[test]
