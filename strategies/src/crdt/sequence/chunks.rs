@@ -1,8 +1,9 @@
 //! Where the items of a sequence lie: in short chunks, found by visible position through a Fenwick tree over the chunks, and by dot
 //! through an index of every item's first dot. Nothing here knows how concurrent insertions are ordered.
 
-use super::item::Item;
+use super::item::{Item, RUN_CHARS};
 use crate::crdt::causal::Dot;
+use crate::document::char_count;
 use std::collections::BTreeMap;
 
 /// Items in a chunk before it is cut in two.
@@ -21,11 +22,14 @@ struct Chunk {
     items: Vec<Item>,
     /// Position among the chunks in order of the text.
     rank: u32,
+    /// Visible characters.
+    visible: usize,
 }
 
 impl Chunk {
-    fn visible(&self) -> usize {
-        self.items.iter().map(Item::visible).sum()
+    fn new(items: Vec<Item>, rank: u32) -> Self {
+        let visible = items.iter().map(Item::visible).sum();
+        Chunk { items, rank, visible }
     }
 }
 
@@ -51,13 +55,13 @@ impl Chunks {
             lists.push(Vec::new());
         }
         let chunks: Vec<Chunk> =
-            (0..).zip(lists).map(|(rank, items)| Chunk { items, rank }).collect();
+            (0..).zip(lists).map(|(rank, items)| Chunk::new(items, rank)).collect();
         let order = (0..chunks.len() as u32).collect();
         let mut index = BTreeMap::new();
         for chunk in &chunks {
             index.extend(chunk.items.iter().map(|item| (item.first, chunk.rank)));
         }
-        let visible = chunks.iter().map(Chunk::visible).sum();
+        let visible = chunks.iter().map(|chunk| chunk.visible).sum();
         let mut all = Chunks { chunks, order, tree: Vec::new(), index, visible };
         all.rebuild_tree();
         all
@@ -159,16 +163,21 @@ impl Chunks {
         self.keep_short(place.chunk);
     }
 
-    /// Appends text to the item before a place, where that continues it.
-    pub fn append(&mut self, place: Place, run: &Item) -> bool {
+    /// Appends text to the item before a place, where it continues that one and does not make it too long.
+    pub fn append(&mut self, place: Place, first: Dot, right: Dot, text: &str) -> bool {
         let items = &mut self.chunks[place.chunk as usize].items;
-        let continued = place.item > 0
-            && items[place.item - 1].continued_by(run)
-            && items[place.item - 1].append(run);
-        if continued {
-            self.grow(place.chunk, run.visible());
+        let Some(before) = place.item.checked_sub(1).map(|item| &mut items[item]) else {
+            return false;
+        };
+        let chars = char_count(text);
+        let continues = !before.is_deleted() && before.goes_on(first, right);
+        if continues && before.len as usize + chars <= RUN_CHARS as usize {
+            before.text.push_str(text);
+            before.len += chars as u32;
+            self.grow(place.chunk, chars);
+            return true;
         }
-        continued
+        false
     }
 
     /// Deletes up to `most` characters of one item from a place on; says how many that were, and how many bytes of visible text.
@@ -201,6 +210,7 @@ impl Chunks {
 
     fn grow(&mut self, chunk: u32, visible: usize) {
         self.visible += visible;
+        self.chunks[chunk as usize].visible += visible;
         let mut node = self.chunks[chunk as usize].rank as usize + 1;
         while node < self.tree.len() {
             self.tree[node] += visible;
@@ -210,6 +220,7 @@ impl Chunks {
 
     fn shrink(&mut self, chunk: u32, visible: usize) {
         self.visible -= visible;
+        self.chunks[chunk as usize].visible -= visible;
         let mut node = self.chunks[chunk as usize].rank as usize + 1;
         while node < self.tree.len() {
             self.tree[node] -= visible;
@@ -231,7 +242,9 @@ impl Chunks {
             for item in &rest {
                 self.index.insert(item.first, number);
             }
-            self.chunks.push(Chunk { items: rest, rank: 0 });
+            let moved = Chunk::new(rest, 0);
+            self.chunks[chunk as usize].visible -= moved.visible;
+            self.chunks.push(moved);
             fresh.push(number);
             rest = tail;
         }
@@ -246,7 +259,7 @@ impl Chunks {
     fn rebuild_tree(&mut self) {
         self.tree.clear();
         self.tree.push(0);
-        self.tree.extend(self.order.iter().map(|chunk| self.chunks[*chunk as usize].visible()));
+        self.tree.extend(self.order.iter().map(|chunk| self.chunks[*chunk as usize].visible));
         for node in 1..self.tree.len() {
             let parent = node + (node & node.wrapping_neg());
             if parent < self.tree.len() {

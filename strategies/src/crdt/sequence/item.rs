@@ -73,26 +73,18 @@ impl Item {
         self.text = String::new();
     }
 
-    /// Whether the other one could be the rest of this one, as after a [`Item::split_off`].
-    pub fn continued_by(&self, next: &Item) -> bool {
-        self.span().end() == next.first
-            && next.left == self.last()
-            && next.right == self.right
-            && self.is_deleted() == next.is_deleted()
+    /// Whether a character with this dot, inserted right behind the last one and before `right`, goes on where this item ends.
+    pub fn goes_on(&self, first: Dot, right: Dot) -> bool {
+        self.span().end() == first && self.right == right
     }
 
-    /// Whether the next item can be made part of this one without costing a later cut anything: both are deleted.
+    /// Whether the next item can be made part of this one: both are deleted, and the next one could be the rest of a
+    /// [`Item::split_off`].
     pub fn joins(&self, next: &Item) -> bool {
-        self.is_deleted() && self.continued_by(next) && self.len.checked_add(next.len).is_some()
-    }
-
-    /// Appends the text of an item that continues this one, unless that makes it too long.
-    pub fn append(&mut self, next: &Item) -> bool {
-        let fits = u64::from(self.len) + u64::from(next.len) <= u64::from(RUN_CHARS);
-        if fits {
-            self.text.push_str(&next.text);
-            self.len += next.len;
-        }
-        fits
+        self.is_deleted()
+            && next.is_deleted()
+            && next.left == self.last()
+            && self.goes_on(next.first, next.right)
+            && self.len.checked_add(next.len).is_some()
     }
 }

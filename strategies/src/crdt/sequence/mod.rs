@@ -10,7 +10,7 @@ mod item;
 mod tests;
 
 use super::causal::{Dot, Span, insert_span};
-use crate::document::byte_offset;
+use crate::document::{byte_offset, char_count};
 use chunks::{Chunks, Place};
 pub use item::{Item, RUN_CHARS};
 
@@ -181,26 +181,20 @@ impl Sequence {
     fn put(&mut self, place: Place, first: Dot, left: Dot, right: Dot, text: &str) {
         self.bytes += text.len();
         let place = self.cut_behind(place);
-        let mut run = Item { first, len: 0, left, right, text: String::new() };
-        let mut items = Vec::new();
-        let mut rest = text;
+        let last_of_item = Dot { counter: first.counter - 1, ..first };
+        if left == last_of_item && self.chunks.append(place, first, right, text) {
+            return;
+        }
+        let (mut items, mut rest) = (Vec::new(), text);
+        let (mut first, mut left) = (first, left);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(byte_offset(rest, RUN_CHARS as usize));
-            run.text = piece.to_owned();
-            run.len = piece.chars().count() as u32;
-            rest = after;
-            let follower = Item {
-                first: run.span().end(),
-                len: 0,
-                left: run.last(),
-                right,
-                text: String::new(),
-            };
-            items.push(std::mem::replace(&mut run, follower));
+            let len = char_count(piece) as u32;
+            let item = Item { first, len, left, right, text: piece.to_owned() };
+            (first, left, rest) = (item.span().end(), item.last(), after);
+            items.push(item);
         }
-        if !(items.len() == 1 && self.chunks.append(place, &items[0])) {
-            self.chunks.insert(place, items);
-        }
+        self.chunks.insert(place, items);
     }
 
     fn erase_item(&mut self, place: Place, most: u64) -> u32 {
