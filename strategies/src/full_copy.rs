@@ -183,7 +183,8 @@ impl FullCopyReplica {
     }
 
     fn send(&mut self, to: ReplicaId, answer: bool, number: u64, out: &mut Outbox) {
-        let mut writer = Writer::new();
+        let footprint = self.document.footprint();
+        let mut writer = Writer::after(Vec::with_capacity(16 + footprint.total() as usize));
         let mut cargo = Cargo::default();
         write_head(&mut writer, answer, number);
         let (tombstones, cells) = (&self.document.tombstones, &self.document.cells);
@@ -255,7 +256,7 @@ fn note(peers: &mut BTreeMap<ReplicaId, Peer>, outcome: &Outcome, from: Option<R
         {
             peer.settle(outcome.place);
         }
-        return 1;
+        return 0;
     }
     for (id, peer) in peers.iter_mut() {
         peer.settle(outcome.place);

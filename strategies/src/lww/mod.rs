@@ -267,7 +267,7 @@ fn note(
         {
             queue.settle(outcome.place);
         }
-        return 1;
+        return 0;
     }
     for (peer, queue) in queues.iter_mut() {
         if Some(*peer) == from {

@@ -176,11 +176,12 @@ impl Document {
             self.clock.observe(stamp, wall);
             each(self.merge_tombstone(record, Tombstone { stamp, edit }, out));
         }
+        let held = self.held_stamps(updates);
         for (element, &(cell, stamp, content)) in updates.cells.iter().enumerate() {
             let ids = unloader.element(updates.tombstones.len() + element);
             self.clock.observe(stamp, wall);
             out.work(1);
-            let news = stamp.cmp(&self.stamp(Place::Cell(cell)));
+            let news = stamp.cmp(&held[element].max(self.tombstone_stamp(cell.record)));
             match news {
                 Ordering::Less => self.report_loser(cell, &ids::lineage(ids), out),
                 Ordering::Equal => {}
@@ -188,6 +189,22 @@ impl Document {
             }
             each(Outcome { place: Place::Cell(cell), news, dropped: Vec::new() });
         }
+    }
+
+    /// The stamps of the cells that a message speaks of. A few are looked up; for most of the document one walks along it.
+    fn held_stamps(&self, updates: &Updates<'_>) -> Vec<Stamp> {
+        let cells = updates.cells.iter().map(|(cell, ..)| *cell);
+        if cells.len() < self.cells.len() / 8 {
+            return cells.map(|cell| self.held_stamp(cell)).collect();
+        }
+        let mut along = self.cells.iter().peekable();
+        cells
+            .map(|cell| {
+                while along.next_if(|(held, _)| **held < cell).is_some() {}
+                let here = along.next_if(|(held, _)| **held == cell);
+                here.map_or(Stamp::GENESIS, |(_, held)| held.stamp)
+            })
+            .collect()
     }
 
     fn merge_tombstone(&mut self, record: RecordId, new: Tombstone, out: &mut Outbox) -> Outcome {
@@ -283,15 +300,8 @@ impl Document {
         *held = new;
     }
 
-    /// The stamp that a newcomer must exceed.
-    pub fn stamp(&self, place: Place) -> Stamp {
-        match place {
-            Place::Tombstone(record) => self.tombstone_stamp(record),
-            Place::Cell(cell) => {
-                let held = self.cells.get(&cell).map_or(Stamp::GENESIS, |held| held.stamp);
-                held.max(self.tombstone_stamp(cell.record))
-            }
-        }
+    fn held_stamp(&self, cell: Cell) -> Stamp {
+        self.cells.get(&cell).map_or(Stamp::GENESIS, |held| held.stamp)
     }
 
     fn tombstone_stamp(&self, record: RecordId) -> Stamp {
