@@ -9,6 +9,7 @@ pub mod full_copy;
 pub mod lineage;
 pub mod lww;
 pub mod online_only;
+pub mod ot;
 mod registry;
 pub mod version_vector;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! The list of strategies: one line each.
 
 use crate::contract::Strategy;
-use crate::{crdt, full_copy, lww, online_only, version_vector};
+use crate::{crdt, full_copy, lww, online_only, ot, version_vector};
 
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
@@ -10,6 +10,7 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &lww::Lww::HLC,
         &version_vector::SIBLINGS,
         &version_vector::MERGE,
+        &ot::Central,
         &crdt::Delta,
         &online_only::OnlineOnly,
         &full_copy::FullCopy,

@@ -1,0 +1,356 @@
+//! Operations on cells, and how two of them that were made apart are reconciled.
+//!
+//! Of two concurrent operations one is earlier in the server's order. [`CellOp::over_earlier`] makes the later one fit after the
+//! earlier one; [`CellOp::under_later`] makes the earlier one fit where the later one is already displayed. Both ways round give
+//! the same content (property TP1 of Ressel et al. 1996), which is all that a server that orders everything needs.
+//!
+//! | kind | two concurrent operations |
+//! |---|---|
+//! | register | the later write wins; a write wins over a concurrent clear, whatever their order |
+//! | counter | additions add up; a wipe takes away what its author saw, and two wipes take nothing twice |
+//! | set | each element for itself: the later insertion or removal wins |
+//! | text | as in [`super::text`]; where both insert at the same place, the later insertion goes first |
+//!
+//! The later insertion goes first because somebody who types on does so behind his own earlier text: what came in between is
+//! then never in the middle of it.
+
+use super::text::{Side, TextOp};
+use crate::document::{Cell, FieldKind, Value};
+use std::collections::BTreeMap;
+
+/// The operations of a batch or revision, by cell. Operations that lost everything stay, as ones that do nothing.
+pub type Ops = BTreeMap<Cell, CellOp>;
+
+/// An operation on one cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CellOp {
+    /// On a register.
+    Register(RegisterOp),
+    /// On a counter.
+    Counter(CounterOp),
+    /// On a set: what becomes of elements.
+    Set(BTreeMap<Value, ElementOp>),
+    /// On a text.
+    Text(TextOp),
+}
+
+/// An operation on a register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegisterOp {
+    /// Lost against another one.
+    Nothing,
+    /// Empties the register.
+    Clear,
+    /// Writes a value.
+    Put(Value),
+}
+
+/// An operation on an element of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementOp {
+    /// Lost against another one.
+    Nothing,
+    /// Puts it in.
+    Insert,
+    /// Takes it out.
+    Remove,
+}
+
+/// An operation on a counter: perhaps a wipe, then an addition.
+///
+/// A wipe takes away everything but the additions that it is concurrent to, which it lists. Two concurrent wipes leave what both
+/// leave, so that nothing is taken away twice, and no amount that was taken needs to be known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CounterOp {
+    /// What a wipe leaves, in order of revisions; `None` where there is no wipe.
+    pub left: Option<Vec<Addition>>,
+    /// What is added after that.
+    pub add: i64,
+}
+
+/// What one revision added to a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// The revision.
+    pub revision: u64,
+    /// The sum of what it added, not zero.
+    pub amount: i64,
+}
+
+/// Stands for the revision of an addition that the server has not ordered yet.
+const NOT_YET: u64 = u64::MAX;
+
+impl CellOp {
+    /// The kind of cell it is for.
+    pub fn kind(&self) -> FieldKind {
+        match self {
+            CellOp::Register(_) => FieldKind::Register,
+            CellOp::Counter(_) => FieldKind::Counter,
+            CellOp::Set(_) => FieldKind::Set,
+            CellOp::Text(_) => FieldKind::Text,
+        }
+    }
+
+    /// Data elements in it: one, or the elements of a set.
+    pub fn elements(&self) -> usize {
+        match self {
+            CellOp::Set(elements) => elements.len(),
+            _ => 1,
+        }
+    }
+
+    /// Units of work to go through it once.
+    pub fn size(&self) -> u64 {
+        let size = match self {
+            CellOp::Register(_) => 1,
+            CellOp::Counter(op) => 1 + op.left.as_ref().map_or(0, Vec::len),
+            CellOp::Set(elements) => elements.len(),
+            CellOp::Text(op) => 1 + op.components().len() + op.inserted_bytes() / 64,
+        };
+        size as u64
+    }
+
+    /// Appends what the same author did next, in view of this operation. A wipe in `next` is fresh: it leaves nothing.
+    pub fn compose(&mut self, next: CellOp) {
+        match (self, next) {
+            (CellOp::Register(slot), CellOp::Register(next)) => {
+                if next != RegisterOp::Nothing {
+                    *slot = next;
+                }
+            }
+            (CellOp::Counter(slot), CellOp::Counter(next)) => {
+                if next.left.is_some() {
+                    *slot = next;
+                } else {
+                    slot.add = slot.add.wrapping_add(next.add);
+                }
+            }
+            (CellOp::Set(slots), CellOp::Set(next)) => {
+                slots.extend(next.into_iter().filter(|(_, op)| *op != ElementOp::Nothing));
+            }
+            (CellOp::Text(slot), CellOp::Text(next)) => {
+                *slot = std::mem::take(slot).compose(&next);
+            }
+            (slot, next) => debug_assert_eq!(slot.kind(), next.kind(), "checked on arrival"),
+        }
+    }
+
+    /// Makes this operation, which is later in the server's order, fit after `earlier`, which is (part of) the given revision.
+    pub fn over_earlier(&mut self, earlier: &CellOp, revision: u64) {
+        match (self, earlier) {
+            (CellOp::Register(slot), CellOp::Register(earlier)) => {
+                if *slot == RegisterOp::Clear && *earlier != RegisterOp::Nothing {
+                    *slot = RegisterOp::Nothing;
+                }
+            }
+            (CellOp::Counter(slot), CellOp::Counter(earlier)) => {
+                slot.keep_what_is_left_by(earlier, revision);
+            }
+            (CellOp::Set(_), CellOp::Set(_)) => {}
+            (CellOp::Text(slot), CellOp::Text(earlier)) => {
+                *slot = std::mem::take(slot).transform(earlier, Side::Left);
+            }
+            (slot, earlier) => debug_assert_eq!(slot.kind(), earlier.kind(), "checked on arrival"),
+        }
+    }
+
+    /// Makes this operation, which is earlier in the server's order, fit where `later` is displayed already.
+    pub fn under_later(&mut self, later: &CellOp) {
+        match (self, later) {
+            (CellOp::Register(slot), CellOp::Register(later)) => match later {
+                RegisterOp::Put(_) => *slot = RegisterOp::Nothing,
+                RegisterOp::Clear if *slot == RegisterOp::Clear => *slot = RegisterOp::Nothing,
+                RegisterOp::Clear | RegisterOp::Nothing => {}
+            },
+            (CellOp::Counter(slot), CellOp::Counter(later)) => {
+                slot.keep_what_is_left_by(later, NOT_YET);
+            }
+            (CellOp::Set(slots), CellOp::Set(later)) => {
+                for (element, slot) in slots {
+                    if later.get(element).is_some_and(|op| *op != ElementOp::Nothing) {
+                        *slot = ElementOp::Nothing;
+                    }
+                }
+            }
+            (CellOp::Text(slot), CellOp::Text(later)) => {
+                *slot = std::mem::take(slot).transform(later, Side::Right);
+            }
+            (slot, later) => debug_assert_eq!(slot.kind(), later.kind(), "checked on arrival"),
+        }
+    }
+}
+
+impl CounterOp {
+    /// A wipe leaves nothing that a concurrent wipe takes, and what was added concurrently.
+    fn keep_what_is_left_by(&mut self, other: &CounterOp, revision: u64) {
+        let Some(left) = &mut self.left else { return };
+        if let Some(left_by_other) = &other.left {
+            left.retain(|addition| left_by_other.contains(addition));
+        }
+        if other.add != 0 {
+            left.push(Addition { revision, amount: other.add });
+        }
+    }
+
+    /// The counter after this operation.
+    pub fn apply(&self, sum: i64) -> i64 {
+        let start = match &self.left {
+            None => sum,
+            Some(left) => {
+                left.iter().fold(0, |sum: i64, addition| sum.wrapping_add(addition.amount))
+            }
+        };
+        start.wrapping_add(self.add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::content::Held;
+    use super::super::text::Component;
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    const KINDS: [FieldKind; 4] =
+        [FieldKind::Register, FieldKind::Counter, FieldKind::Set, FieldKind::Text];
+
+    /// An operation that a user could make on `held`, all of whose additions are `recent`.
+    fn random_op(rng: &mut ChaCha8Rng, held: &Held, recent: &[Addition]) -> CellOp {
+        let value =
+            |rng: &mut ChaCha8Rng| Value::from(["a", "b", "c", "d"][rng.random_range(0..4)]);
+        match held {
+            Held::Register(_) => CellOp::Register(match rng.random_range(0..3) {
+                0 => RegisterOp::Nothing,
+                1 => RegisterOp::Clear,
+                _ => RegisterOp::Put(value(rng)),
+            }),
+            Held::Counter(_) => CellOp::Counter(CounterOp {
+                left: rng
+                    .random_bool(0.6)
+                    .then(|| recent.iter().copied().filter(|_| rng.random_bool(0.5)).collect()),
+                add: rng.random_range(-2..3),
+            }),
+            Held::Set(_) => {
+                let ops = [ElementOp::Nothing, ElementOp::Insert, ElementOp::Remove];
+                let count = rng.random_range(0..4);
+                CellOp::Set((0..count).map(|_| (value(rng), ops[rng.random_range(0..3)])).collect())
+            }
+            Held::Text(text) => {
+                let mut rest = text.length();
+                let mut components = Vec::new();
+                while rest > 0 && components.len() < 7 {
+                    let count = rng.random_range(0..=rest);
+                    rest -= count;
+                    components.push(match rng.random_range(0..2) {
+                        0 => Component::Retain(count),
+                        _ => Component::Delete(count),
+                    });
+                    components.push(Component::Insert(["", "x", "é😀"][count % 3].into()));
+                }
+                CellOp::Text(components.into_iter().collect())
+            }
+        }
+    }
+
+    fn random_content(rng: &mut ChaCha8Rng, kind: FieldKind) -> (Held, Vec<Addition>) {
+        let recent: Vec<Addition> = (1..rng.random_range(1..5))
+            .map(|revision| Addition { revision, amount: rng.random_range(1..4) })
+            .collect();
+        let held = match kind {
+            FieldKind::Register => Held::Register(rng.random_bool(0.5).then(|| "a".into())),
+            FieldKind::Counter => Held::Counter(7 + recent.iter().map(|a| a.amount).sum::<i64>()),
+            FieldKind::Set => Held::Set(["a".into(), "b".into()].into()),
+            FieldKind::Text => Held::Text(String::from("aé語😀z").into()),
+        };
+        (held, recent)
+    }
+
+    fn after(mut held: Held, ops: &[&CellOp]) -> Held {
+        for op in ops {
+            held.apply(op).expect("made for it");
+        }
+        held
+    }
+
+    #[test]
+    fn both_ways_round_the_diamond_give_the_same_content() {
+        for seed in 0..8000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (held, recent) = random_content(&mut rng, KINDS[seed as usize % 4]);
+            let earlier = random_op(&mut rng, &held, &recent);
+            let later = random_op(&mut rng, &held, &recent);
+            let (mut over, mut under) = (later.clone(), earlier.clone());
+            over.over_earlier(&earlier, 9);
+            under.under_later(&later);
+            assert_eq!(
+                after(held.clone(), &[&earlier, &over]),
+                after(held.clone(), &[&later, &under]),
+                "seed {seed}: {earlier:?} and then {later:?} on {held:?}"
+            );
+        }
+    }
+
+    /// What a client does with one operation in flight and a later one on top.
+    #[test]
+    fn two_steps_of_a_diamond_fit_together() {
+        for seed in 0..8000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (held, recent) = random_content(&mut rng, KINDS[seed as usize % 4]);
+            let remote = random_op(&mut rng, &held, &recent);
+            let flight = random_op(&mut rng, &held, &recent);
+            let mut displayed = after(held.clone(), &[&flight]);
+            // What was in flight when the user went on is his own, and taken by a wipe.
+            let mut buffer = random_op(&mut rng, &displayed, &[]);
+            displayed.apply(&buffer).expect("made for it");
+            let words = format!("seed {seed}: {remote:?}, {flight:?}, {buffer:?} on {held:?}");
+
+            let mut shown = remote.clone();
+            let mut flight_now = flight.clone();
+            flight_now.over_earlier(&remote, 9);
+            shown.under_later(&flight);
+            let between = shown.clone();
+            shown.under_later(&buffer);
+            buffer.over_earlier(&between, 9);
+            displayed.apply(&shown).expect("made for it");
+            assert_eq!(after(held, &[&remote, &flight_now, &buffer]), displayed, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_composition_does_what_both_do() {
+        for seed in 0..8000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (held, recent) = random_content(&mut rng, KINDS[seed as usize % 4]);
+            let first = random_op(&mut rng, &held, &recent);
+            let second = random_op(&mut rng, &after(held.clone(), &[&first]), &[]);
+            let mut both = first.clone();
+            both.compose(second.clone());
+            assert_eq!(
+                after(held.clone(), &[&both]),
+                after(held, &[&first, &second]),
+                "seed {seed}: {first:?} then {second:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_wipes_take_nothing_twice_and_leave_what_neither_saw() {
+        let add = |add| CellOp::Counter(CounterOp { left: None, add });
+        let wipe = || CellOp::Counter(CounterOp { left: Some(Vec::new()), add: 0 });
+        // Revision 1 adds 5. Two users who saw it wipe, one who did not add 3 (revision 2) and 4 (revision 3).
+        let mut first = wipe();
+        first.over_earlier(&add(3), 2);
+        let mut second = wipe();
+        second.over_earlier(&add(3), 2);
+        second.over_earlier(&first, 3);
+        let last = add(4);
+        let end = after(Held::Counter(5), &[&add(3), &first, &second, &last]);
+        assert_eq!(end, Held::Counter(7));
+        // One who saw the 3 takes it away too, and one who did not leaves it.
+        let mut saw = wipe();
+        saw.over_earlier(&first, 3);
+        let end = after(Held::Counter(5), &[&add(3), &first, &saw, &last]);
+        assert_eq!(end, Held::Counter(4));
+    }
+}
