@@ -1,7 +1,7 @@
 //! Edits composed into one operation per cell: what a client buffers and sends, and what the server orders.
 
-use super::names::Names;
-use super::op::Ops;
+use super::names::{Names, Target};
+use super::op::{CellOp, ElementOp, Ops, RegisterOp};
 use crate::document::EditId;
 
 /// Edits of one replica that travel and are ordered together.
@@ -30,5 +30,16 @@ impl Batch {
             }
         }
         work
+    }
+
+    /// The edit that hides what somebody else, earlier in the server's order, puts at a target.
+    pub fn winner(&self, (cell, element): &Target) -> Option<EditId> {
+        let hides = match (self.ops.get(cell)?, element) {
+            (CellOp::Register(op), None) => matches!(op, RegisterOp::Put(_)),
+            (CellOp::Set(ops), Some(element)) => ops.get(element) == Some(&ElementOp::Remove),
+            _ => false,
+        };
+        let names = self.names.by_target.get(&(*cell, element.clone())).filter(|_| hides)?;
+        names.deciding.iter().next()
     }
 }

@@ -187,15 +187,11 @@ impl Client {
                 for (cell, op) in &shown {
                     out.work(self.cells.apply(*cell, op));
                 }
-                let (flight, buffer) = (&self.flight, &self.buffer);
-                let own_decider = |target: &Target| {
-                    let batches = [Some(buffer), flight.as_ref()];
-                    batches
-                        .into_iter()
-                        .flatten()
-                        .find_map(|batch| batch.names.by_target.get(target)?.deciding.iter().next())
+                let under_way = [self.flight.as_ref(), Some(&self.buffer)];
+                let own_winner = |target: &Target| {
+                    under_way.into_iter().flatten().find_map(|batch| batch.winner(target))
                 };
-                self.standing.foreign(number, &ops, &shown, &names, own_decider, out);
+                self.standing.foreign(number, &ops, &shown, &names, own_winner, out);
             }
         }
     }

@@ -67,27 +67,27 @@ impl Standing {
     }
 
     /// A revision made elsewhere arrived as `ops` and was displayed as `shown`, which is less where edits of this replica that are
-    /// still under way win; `own_decider` names the one that decides a target. Reports everything that came and went.
+    /// still under way win; `own_winner` names the one that wins there. Reports everything that came and went.
     pub fn foreign(
         &mut self,
         revision: u64,
         ops: &Ops,
         shown: &Ops,
         names: &Names,
-        own_decider: impl Fn(&Target) -> Option<EditId>,
+        own_winner: impl Fn(&Target) -> Option<EditId>,
         out: &mut Outbox,
     ) {
         let mut arrival = Arrival { revision, names, hidden: Lineage::new(), replaced: Vec::new() };
         for ((cell, op), shown) in ops.iter().zip(shown.values()) {
             match (op, shown) {
                 (CellOp::Register(op), CellOp::Register(shown)) => {
-                    self.register(*cell, op, shown, &mut arrival);
+                    self.register(*cell, op, shown, &own_winner, &mut arrival);
                 }
                 (CellOp::Counter(op), _) => self.counter(*cell, op, &mut arrival),
                 (CellOp::Set(ops), CellOp::Set(shown)) => {
                     for ((element, op), shown) in ops.iter().zip(shown.values()) {
                         let target = (*cell, Some(element.clone()));
-                        self.element(&target, *op, *shown, &own_decider, &mut arrival);
+                        self.element(&target, *op, *shown, &own_winner, &mut arrival);
                     }
                 }
                 _ => {}
@@ -103,7 +103,14 @@ impl Standing {
         }
     }
 
-    fn register(&mut self, cell: Cell, op: &RegisterOp, shown: &RegisterOp, arrival: &mut Arrival) {
+    fn register(
+        &mut self,
+        cell: Cell,
+        op: &RegisterOp,
+        shown: &RegisterOp,
+        own_winner: &impl Fn(&Target) -> Option<EditId>,
+        arrival: &mut Arrival,
+    ) {
         let decider = arrival.within_the_batch(&(cell, None));
         match (op, shown) {
             (RegisterOp::Put(_), RegisterOp::Put(_)) => {
@@ -114,11 +121,8 @@ impl Standing {
                 arrival.replaced(before, decider);
             }
             (RegisterOp::Put(_), _) => {
-                let by = self.registers.get(&cell).copied();
-                if by.is_some() {
-                    arrival.hide(&(cell, None));
-                    arrival.replaced(decider, by);
-                }
+                arrival.hide(&(cell, None));
+                arrival.replaced(decider, own_winner(&(cell, None)));
             }
             (RegisterOp::Clear, RegisterOp::Clear) => {
                 arrival.replaced(self.registers.remove(&cell), decider);
@@ -148,7 +152,7 @@ impl Standing {
         target: &Target,
         op: ElementOp,
         shown: ElementOp,
-        own_decider: &impl Fn(&Target) -> Option<EditId>,
+        own_winner: &impl Fn(&Target) -> Option<EditId>,
         arrival: &mut Arrival,
     ) {
         let (cell, Some(element)) = target else { return };
@@ -163,7 +167,7 @@ impl Standing {
                 let inserted = held.remove(element).unwrap_or_default();
                 arrival.replaced(inserted.iter(), decider);
             }
-            (ElementOp::Insert, _) => match (held.get_mut(element), own_decider(target)) {
+            (ElementOp::Insert, _) => match (held.get_mut(element), own_winner(target)) {
                 // An insertion of this replica's own comes later and shows the same.
                 (Some(inserted), _) => arrival.deciding(target, |names| inserted.extend(names)),
                 (None, Some(own)) => {
