@@ -104,7 +104,7 @@ impl Names {
             cargo.extend(names.ranges().iter().map(|(first, last)| CargoIds {
                 element: list,
                 first: *first,
-                count: last - first.sequence + 1,
+                count: (last - first.sequence).saturating_add(1),
             }));
         };
         put(*element * LISTS, &self.idle);
@@ -177,11 +177,7 @@ impl CargoNames {
         for ids in self.ids[from..].iter().take_while(|ids| ids.element == number) {
             let last = ids.count.checked_sub(1).and_then(|n| ids.first.sequence.checked_add(n));
             let range = last.and_then(|last| Lineage::from_ranges(vec![(ids.first, last)]));
-            match range {
-                Some(range) if lineage.is_empty() => lineage = range,
-                Some(range) => lineage.extend(&range),
-                None => {}
-            }
+            lineage.extend(&range.unwrap_or_default());
         }
         lineage
     }
