@@ -91,8 +91,8 @@ pub struct Journal {
     written: Written,
 }
 
-/// A snapshot is due when the journal since the last one exceeds this, and four times the last one.
-const SNAPSHOT_AFTER_BYTES: u64 = 64 * 1024;
+/// A snapshot is due when the journal since the last one exceeds this, and the last one: snapshots at most double what is written.
+const SNAPSHOT_AFTER_BYTES: u64 = 16 * 1024;
 
 impl Journal {
     /// The journal of a new replica. `keeps` where the process may be killed.
@@ -120,7 +120,7 @@ impl Journal {
         if self.keeps {
             self.since.push((clock, input));
         }
-        if self.since_bytes <= SNAPSHOT_AFTER_BYTES.max(4 * self.snapshot.len() as u64) {
+        if self.since_bytes <= SNAPSHOT_AFTER_BYTES.max(self.snapshot.len() as u64) {
             return 0;
         }
         self.snapshot.clear();
