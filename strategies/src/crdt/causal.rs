@@ -18,6 +18,11 @@ impl Agent {
         Agent((replica.0 as u64) << 32 | incarnation as u64)
     }
 
+    /// In which of its lives the replica is, counted from 0.
+    pub fn incarnation(self) -> u32 {
+        self.0 as u32
+    }
+
     /// Writes it; one byte for the first life of the replicas up to 62.
     pub fn write(self, writer: &mut Writer) {
         let (replica, incarnation) = ((self.0 >> 32).wrapping_add(1) & 0xffff_ffff, self.0 as u32);

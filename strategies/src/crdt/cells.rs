@@ -100,6 +100,15 @@ pub struct Effects {
     pub work_units: u64,
 }
 
+/// What [`Cells::compare`] finds.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// Values and additions that are hidden, and the value that is displayed instead if there is one.
+    pub hidden: Vec<(Dot, Option<Dot>)>,
+    /// Values that are shown beside a new one, and that one.
+    pub rivals: Vec<(Cell, Dot, Dot)>,
+}
+
 /// All cells that anybody has written to.
 #[derive(Debug, Default)]
 pub struct Cells {
@@ -259,20 +268,32 @@ impl Cells {
         }
     }
 
-    /// Values of registers that are here and not in another document, each with the value displayed there instead.
-    pub fn values_hidden_in(&self, other: &Cells) -> Vec<(Dot, Dot)> {
-        let mut hidden = Vec::new();
-        for (cell, state) in &self.states {
-            let (State::Register(old), Some(State::Register(new))) =
-                (state, other.states.get(cell))
-            else {
-                continue;
-            };
-            let Some(by) = new.dots().first().copied() else { continue };
-            let gone = old.dots().into_iter().filter(|dot| !new.dots().contains(dot));
-            hidden.extend(gone.map(|dot| (dot, by)));
+    /// What is hidden and who are new rivals where another document takes the place of this one, cell by cell: values with the value displayed
+    /// instead, additions without; rivals with their new rival.
+    pub fn compare(&self, new: &Cells) -> Comparison {
+        let mut found = Comparison::default();
+        for (cell, new) in &new.states {
+            match (self.states.get(cell), new) {
+                (Some(State::Counter(old)), State::Counter(new)) => {
+                    let gone = old.standing().difference(new.standing());
+                    found.hidden.extend(gone.map(|dot| (*dot, None)));
+                }
+                (old, State::Register(new)) => {
+                    let old = old.map_or_else(Vec::new, |old| values(old.seen()));
+                    let dots = new.dots();
+                    let gone = old.iter().filter(|dot| !dots.contains(dot));
+                    found.hidden.extend(gone.map(|dot| (*dot, dots.first().copied())));
+                    for (n, dot) in dots.iter().enumerate().filter(|(_, dot)| !old.contains(dot)) {
+                        let pairs = new
+                            .rivals(*dot)
+                            .filter(|rival| old.contains(rival) || dots[..n].contains(rival));
+                        found.rivals.extend(pairs.map(|rival| (*cell, rival, *dot)));
+                    }
+                }
+                _ => {}
+            }
         }
-        hidden
+        found
     }
 
     /// What the cells take, in bytes.

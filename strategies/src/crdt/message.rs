@@ -13,22 +13,16 @@ const ACK: u8 = 8;
 const DELTAS: u8 = 16;
 const STATE: u8 = 32;
 
-/// How a version is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// "This is what I have; tell me what you have."
-    Ask,
-    /// "This is what I have."
-    Tell,
-    /// "This is all I have, whatever you believe: I could not use what you sent."
-    Reset,
-}
-
-/// Everything in a message but the changes.
+/// Everything in a message but what it brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// All that the sender has, and why it says so.
-    pub version: Option<(Version, Purpose)>,
+    /// All that the sender has.
+    pub version: Option<Version>,
+    /// The sender wants the receiver's version in return; only with its own.
+    pub asks: bool,
+    /// The sender has no more than its version says, whatever the receiver believes: it lost its memory, or could not use what was
+    /// sent. Only with its version.
+    pub resets: bool,
     /// How far the sender has the changes of some agents.
     pub ack: Version,
 }
@@ -44,24 +38,22 @@ pub enum Body<D> {
 
 /// Writes a message; `None` where there is nothing to say.
 pub fn write_message(head: &Head, body: &Body<Piece<'_>>) -> Option<Vec<u8>> {
-    let purpose = head.version.as_ref().map_or(0, |(_, purpose)| match purpose {
-        Purpose::Ask => VERSION | ASKS,
-        Purpose::Tell => VERSION,
-        Purpose::Reset => VERSION | RESET,
-    });
-    let ack = if head.ack.len() > 0 { ACK } else { 0 };
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    let told =
+        flag(head.version.is_some(), VERSION) | flag(head.asks, ASKS) | flag(head.resets, RESET);
+    let ack = flag(head.ack.len() > 0, ACK);
     let brings = match body {
         Body::Deltas(pieces) if pieces.is_empty() => 0,
         Body::Deltas(_) => DELTAS,
         Body::State(_) => STATE,
     };
-    let flags = purpose | ack | brings;
+    let flags = told | ack | brings;
     if flags == 0 {
         return None;
     }
     let mut writer = Writer::new();
     writer.byte(flags);
-    if let Some((version, _)) = &head.version {
+    if let Some(version) = &head.version {
         version.write(&mut writer);
     }
     if ack > 0 {
@@ -82,20 +74,13 @@ pub fn write_message(head: &Head, body: &Body<Piece<'_>>) -> Option<Vec<u8>> {
 pub fn read_message(bytes: &[u8]) -> Result<(Head, Body<Delta>), Malformed> {
     let mut reader = Reader::new(bytes);
     let flags = reader.byte()?;
-    let purpose = match flags & (VERSION | ASKS | RESET) {
-        0 => None,
-        VERSION => Some(Purpose::Tell),
-        purpose if purpose == VERSION | ASKS => Some(Purpose::Ask),
-        purpose if purpose == VERSION | RESET => Some(Purpose::Reset),
-        _ => return Err(Malformed("unknown kind of message")),
-    };
-    if flags == 0 || flags & !(VERSION | ASKS | RESET | ACK | DELTAS | STATE) != 0 {
+    let (asks, resets) = (flags & ASKS != 0, flags & RESET != 0);
+    let tells = flags & VERSION != 0;
+    let is_known = flags & !(VERSION | ASKS | RESET | ACK | DELTAS | STATE) == 0;
+    if flags == 0 || !is_known || (asks || resets) && !tells {
         return Err(Malformed("unknown kind of message"));
     }
-    let version = match purpose {
-        Some(purpose) => Some((Version::read(&mut reader)?, purpose)),
-        None => None,
-    };
+    let version = if tells { Some(Version::read(&mut reader)?) } else { None };
     let ack = if flags & ACK != 0 { Version::read(&mut reader)? } else { Version::new() };
     if flags & ACK != 0 && ack.len() == 0 {
         return Err(Malformed("an empty acknowledgement"));
@@ -113,7 +98,7 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Body<Delta>), Malformed> {
         _ => return Err(Malformed("both changes and a state")),
     };
     reader.end()?;
-    Ok((Head { version, ack }, body))
+    Ok((Head { version, asks, resets, ack }, body))
 }
 
 /// Reads a message and writes it again. A state's inside can only be read by somebody who knows the schema, and stays as it is.

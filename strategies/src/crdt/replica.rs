@@ -11,7 +11,7 @@ use super::causal::{Agent, Dot, Version};
 use super::cells::{Cells, Effects};
 use super::codec::Piece;
 use super::log::Log;
-use super::message::{Body, Head, Purpose, read_message, write_message};
+use super::message::{Body, Head, read_message, write_message};
 use super::op::Delta;
 use super::snapshot;
 use crate::contract::{
@@ -35,6 +35,10 @@ pub struct Peer {
     pub greeted: bool,
     /// Whether it told its own since.
     pub met: bool,
+    /// Whether it may take this replica for one that remembers more: memory was lost, and the peer has not answered since.
+    pub misled: bool,
+    /// Whether it was sent the whole state since the last [`Input::Sync`]: it is not answered with that again.
+    pub offered: bool,
 }
 
 /// A replica of `crdt/delta`.
@@ -69,6 +73,9 @@ impl DeltaReplica {
             ids: Attribution::default(),
         };
         replica.peers.sort_by_key(|peer| peer.id);
+        for peer in &mut replica.peers {
+            peer.misled = seat.incarnation > 0;
+        }
         for (id, edit) in seat.genesis {
             replica.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
         }
@@ -118,11 +125,12 @@ impl DeltaReplica {
 
     fn sync(&mut self, id: ReplicaId, out: &mut Outbox) -> Result<(), Malformed> {
         let at = self.peer(id)?;
+        self.peers[at].offered = false;
         let peer = &self.peers[at];
         let greets = !peer.met && (!peer.greeted || self.transport == Transport::Datagram);
-        let version = greets.then(|| (self.have.clone(), Purpose::Ask));
         let changes = peer.met || self.is_star && self.log.reaches(self.base(peer));
-        self.say(at, Head { version, ack: Version::new() }, changes, out);
+        let version = greets.then(|| self.have.clone());
+        self.say(at, Head { version, asks: greets, ..Head::default() }, changes, out);
         Ok(())
     }
 
@@ -138,10 +146,12 @@ impl DeltaReplica {
     fn say(&mut self, at: usize, mut head: Head, changes: bool, out: &mut Outbox) {
         let peer = &self.peers[at];
         let base = self.base(peer);
+        let reaches = self.log.reaches(base);
+        let changes = changes && (reaches || !peer.offered);
         let mut cargo = Cargo::default();
         let body = if !changes || self.have.beyond(base) == 0 {
             Body::Deltas(Vec::new())
-        } else if self.log.reaches(base) {
+        } else if reaches {
             let pieces: Vec<Piece<'_>> = self.log.unknown(peer.cursor, base).collect();
             for (delta, skip) in &pieces {
                 let dots = delta.span - skip;
@@ -152,7 +162,7 @@ impl DeltaReplica {
             out.work(pieces.len() as u64);
             Body::Deltas(pieces)
         } else {
-            head.version.get_or_insert((self.have.clone(), Purpose::Tell));
+            head.version.get_or_insert_with(|| self.have.clone());
             for (agent, counter) in self.have.iter() {
                 self.ids.ride(Dot { agent, counter: 1 }, counter, cargo.elements, &mut cargo.ids);
                 cargo.elements += counter;
@@ -162,11 +172,14 @@ impl DeltaReplica {
             snapshot::write_cells(&mut writer, &self.have, &self.cells);
             Body::State(writer.finish())
         };
+        head.resets |= peer.misled && head.version.is_some();
         let Some(bytes) = write_message(&head, &body) else { return };
         out.work_bytes(bytes.len());
         out.send(peer.id, bytes, cargo);
+        let offers = matches!(body, Body::State(_));
         let peer = &mut self.peers[at];
         peer.greeted |= head.version.is_some();
+        peer.offered |= offers;
         if changes {
             peer.sent.join(&self.have);
         }
@@ -188,18 +201,16 @@ impl DeltaReplica {
                 self.take_deltas(deltas, cargo, out)
             }
             Body::State(state) => {
-                let version = head.version.as_ref().map(|(version, _)| version);
+                let version = head.version.as_ref();
                 let version = version.ok_or(Malformed("a state without its version"))?;
-                self.take_state(version, &state, cargo, out)?;
-                (version.clone(), true)
+                let usable = self.take_state(version, &state, cargo, out)?;
+                (version.clone(), usable)
             }
         };
         let mut reply = Head::default();
-        let asked = matches!(head.version, Some((_, Purpose::Ask)));
-        if !usable {
-            reply.version = Some((self.have.clone(), Purpose::Reset));
-        } else if asked {
-            reply.version = Some((self.have.clone(), Purpose::Tell));
+        if !usable || head.asks {
+            reply.version = Some(self.have.clone());
+            reply.resets = !usable;
         } else {
             for (agent, _) in told.iter() {
                 reply.ack.raise(agent, self.have.get(agent));
@@ -251,7 +262,10 @@ impl DeltaReplica {
                 let arrived = |edit| out.change(Change::Applied { edit });
                 self.ids.take(first, (span, skip), element, &cargo.ids, arrived);
                 delta.skip(skip);
-                self.apply(&delta, out);
+                self.have.raise(first.agent, last.counter);
+                let mut effects = Effects::default();
+                self.cells.apply(&delta, &mut effects);
+                self.report(self.ids.of(delta.first), &effects, out);
                 let sealed = self.sealed();
                 self.log.push(delta, sealed);
             }
@@ -261,22 +275,15 @@ impl DeltaReplica {
         (told, usable)
     }
 
-    fn apply(&mut self, delta: &Delta, out: &mut Outbox) {
-        let mut effects = Effects::default();
-        self.have.raise(delta.first.agent, delta.last().counter);
-        self.cells.apply(delta, &mut effects);
-        self.report(self.ids.of(delta.first), &effects, out);
-    }
-
-    /// Takes over a peer's whole state, and applies again on top what this replica has and the peer lacks. Left alone where the log
-    /// does not hold all of that: then the peer lost its memory too, and gets this one's state instead.
+    /// Takes over a peer's whole state, and applies again on top what this replica has and the peer lacks. Refused where the log
+    /// does not hold all of that: then the peer lost its memory too, and gets this one's state.
     fn take_state(
         &mut self,
         version: &Version,
         state: &[u8],
         cargo: &Cargo,
         out: &mut Outbox,
-    ) -> Result<(), Malformed> {
+    ) -> Result<bool, Malformed> {
         let mut theirs = version.clone();
         theirs.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
         let mut reader = Reader::new(state);
@@ -285,55 +292,61 @@ impl DeltaReplica {
         if theirs.get(self.agent) > self.have.get(self.agent) {
             return Err(Malformed("own changes that were never made"));
         }
-        if theirs.beyond(&self.have) == 0 || !self.log.reaches(&theirs) {
-            return Ok(());
+        if theirs.beyond(&self.have) == 0 {
+            return Ok(true);
+        }
+        if !self.log.reaches(&theirs) {
+            return Ok(false);
         }
         out.work_bytes(state.len());
         let before = std::mem::replace(&mut self.cells, cells);
-        let mut element = 0;
+        let (mut element, mut newest) = (0, None);
         for (agent, counter) in version.iter() {
-            let arrived = |edit| out.change(Change::Applied { edit });
-            let skip = self.have.get(agent);
-            let first = Dot { agent, counter: 1 };
-            self.ids.take(first, (counter, skip), element, &cargo.ids, arrived);
+            let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
+            self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
+                newest = Some(edit);
+                out.change(Change::Applied { edit });
+            });
             element += counter;
         }
-        for (hidden, by) in before.values_hidden_in(&self.cells) {
-            if let (Some(edit), Some(by)) = (self.ids.of(hidden), self.ids.of(by)) {
+        self.log.skip_to(&self.have, &theirs);
+        self.have.join(&theirs);
+        let mut effects = Effects::default();
+        for (delta, skip) in self.log.unknown(self.log.start(), &theirs) {
+            let mut delta = delta.clone();
+            delta.skip(skip);
+            self.cells.apply(&delta, &mut effects);
+        }
+        out.work(effects.work_units);
+        let found = before.compare(&self.cells);
+        for (hidden, by) in found.hidden {
+            // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
+            let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
+            if let (Some(edit), Some(by)) = (self.ids.of(hidden), by) {
                 out.change(Change::Replaced { edit, by });
             }
         }
-        self.log.skip_to(&self.have, &theirs);
-        let missing: Vec<Delta> = self
-            .log
-            .unknown(self.log.start(), &theirs)
-            .map(|(delta, skip)| {
-                let mut delta = delta.clone();
-                delta.skip(skip);
-                delta
-            })
-            .collect();
-        self.have.join(&theirs);
-        for delta in &missing {
-            self.apply(delta, out);
+        for (cell, rival, new) in found.rivals {
+            if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
+                out.change(Change::Conflicted { cell, edit, with });
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Notes what a message says about its sender.
     fn learn(&mut self, at: usize, head: Head, told: &Version) {
         let peer = &mut self.peers[at];
-        if let Some((version, purpose)) = head.version {
-            if purpose == Purpose::Reset {
+        if let Some(version) = head.version {
+            if head.resets {
                 peer.sent = version.clone();
-            }
-            if purpose == Purpose::Reset || !peer.met {
                 peer.acked = version;
                 peer.cursor = self.log.start();
             } else {
                 peer.acked.join(&version);
             }
             peer.met = true;
+            peer.misled &= head.asks;
         }
         peer.acked.join(&head.ack);
         peer.acked.join(told);
@@ -356,7 +369,8 @@ impl DeltaReplica {
 impl Peer {
     fn new(id: ReplicaId) -> Self {
         let (acked, sent) = (Version::new(), Version::new());
-        Peer { id, acked, sent, cursor: 0, greeted: false, met: false }
+        let (greeted, met, misled, offered) = (false, false, false, false);
+        Peer { id, acked, sent, cursor: 0, greeted, met, misled, offered }
     }
 }
 

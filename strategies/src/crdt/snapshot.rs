@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Appends a replica.
 pub fn save(replica: &DeltaReplica, out: &mut Vec<u8>) {
     let mut writer = Writer::after(std::mem::take(out));
+    writer.uint(u64::from(replica.agent.incarnation()));
     writer.uint(replica.have.get(Agent::GENESIS));
     replica.have.write(&mut writer);
     write_cells(&mut writer, &replica.have, &replica.cells);
@@ -33,7 +34,8 @@ pub fn save(replica: &DeltaReplica, out: &mut Vec<u8>) {
         peer.acked.write(&mut writer);
         peer.sent.write(&mut writer);
         writer.uint(peer.cursor);
-        writer.byte(u8::from(peer.greeted) | u8::from(peer.met) << 1);
+        let flags = [peer.greeted, peer.met, peer.misled, peer.offered];
+        writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
     }
     replica.ids.write(&mut writer);
     *out = writer.finish();
@@ -45,6 +47,7 @@ pub fn save(replica: &DeltaReplica, out: &mut Vec<u8>) {
 /// [`Malformed`] where it makes no sense.
 pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<DeltaReplica, Malformed> {
     let mut reader = Reader::new(saved);
+    let lost_memory = u64::from(seat.incarnation) != reader.uint()?;
     let genesis = reader.uint()?;
     let mut have = Version::read(&mut reader)?;
     have.raise(Agent::GENESIS, genesis);
@@ -68,12 +71,16 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<DeltaReplica, Malformed>
             cursor: reader.uint()?,
             greeted: false,
             met: false,
+            misled: false,
+            offered: false,
         };
         let flags = reader.byte()?;
-        if peer.cursor < log.start() || peer.cursor > log.end() || flags > 3 {
+        if peer.cursor < log.start() || peer.cursor > log.end() || flags > 15 {
             return Err(Malformed("a peer's position is out of range"));
         }
-        peers.push(Peer { greeted: flags & 1 != 0, met: flags & 2 != 0, ..peer });
+        let misled = lost_memory || flags & 4 != 0;
+        let (greeted, met, offered) = (flags & 1 != 0, flags & 2 != 0, flags & 8 != 0);
+        peers.push(Peer { greeted, met, misled, offered, ..peer });
     }
     let mut expected: Vec<ReplicaId> = seat.peers.to_vec();
     expected.sort_unstable();

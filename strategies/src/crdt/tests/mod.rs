@@ -48,6 +48,8 @@ fn sessions_that_break_and_replicas_that_restart_end_in_one_document() {
         world.settle();
         world.assert_converged(&format!("seed {seed}"));
         world.assert_reports(&format!("seed {seed}"));
+        world.assert_conflicts(&format!("seed {seed}"));
+        assert_eq!(world.states, 0, "seed {seed}: nobody lost its memory");
     }
 }
 
@@ -84,6 +86,8 @@ fn datagrams_lost_doubled_and_reordered_end_in_one_document() {
         world.settle();
         world.assert_converged(&format!("seed {seed}"));
         world.assert_reports(&format!("seed {seed}"));
+        world.assert_conflicts(&format!("seed {seed}"));
+        assert_eq!(world.states, 0, "seed {seed}: nobody lost its memory");
     }
 }
 
@@ -146,36 +150,42 @@ fn a_snapshot_has_the_same_future() {
         world.settle();
         world.assert_converged(&format!("seed {seed}"));
         world.assert_reports(&format!("seed {seed}"));
+        world.assert_conflicts(&format!("seed {seed}"));
+        assert_eq!(world.states, 0, "seed {seed}: nobody lost its memory");
     }
 }
 
 #[test]
 fn a_replica_that_lost_its_memory_is_brought_up_to_date() {
     let mut states = 0;
-    for seed in 0..60 {
+    for seed in 0..80 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let shape = if seed % 2 == 0 { Shape::Star } else { Shape::Mesh };
-        let mut world = World::new(3, shape, Transport::Session);
+        let transport = if seed % 4 < 2 { Transport::Session } else { Transport::Datagram };
+        let mut world = World::new(3, shape, transport);
         let me = rng.random_range(0..3);
         let mut older = Vec::new();
         for step in 0..90 {
             let author = rng.random_range(0..3);
             world.random_edit(&mut rng, author);
-            if step == 20 {
-                world.replicas[me].save(&mut older);
-            }
-            if step == 40 || step == 60 {
-                world.settle();
-            }
-            if step == 70 {
-                world.restart(me, Some(&older));
+            match step {
+                20 => world.replicas[me].save(&mut older),
+                40 | 60 => world.settle(),
+                // A few forget everything.
+                70 if seed % 8 == 7 => world.forget(me),
+                70 => world.restart(me, Some(&older)),
+                // What it forgot to have acknowledged is still missing after another restart.
+                71 => world.restart(me, None),
+                _ => {}
             }
         }
+        let label = format!("seed {seed}, replica {me}");
         world.settle();
-        world.assert_converged(&format!("seed {seed}, replica {me}"));
+        world.assert_converged(&label);
+        world.assert_conflicts(&label);
         states += world.states;
     }
-    assert!(states > 30, "the log is too short for a replica that was reset");
+    assert!(states > 40, "the log is too short for a replica that forgot");
 }
 
 #[test]

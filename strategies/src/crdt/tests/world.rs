@@ -76,6 +76,8 @@ pub struct World {
     pub made: BTreeMap<EditId, Edit>,
     /// The edits that each replica shows, going by its reports.
     pub reported: Vec<BTreeSet<EditId>>,
+    /// The cells in which each replica has reported a conflict.
+    pub conflicted: Vec<BTreeSet<Cell>>,
     pub scramble_ids: bool,
 }
 
@@ -102,6 +104,7 @@ impl World {
             states: 0,
             made: BTreeMap::new(),
             reported: vec![BTreeSet::new(); count as usize],
+            conflicted: vec![BTreeSet::new(); count as usize],
             scramble_ids: false,
         };
         for me in 0..count as usize {
@@ -152,6 +155,9 @@ impl World {
                     match change {
                         Change::Applied { edit } => drop(self.reported[me].insert(edit)),
                         Change::Replaced { edit, .. } => drop(self.reported[me].remove(&edit)),
+                        Change::Conflicted { cell, .. } => {
+                            self.conflicted[me].insert(cell);
+                        }
                         _ => {}
                     }
                     self.changes[me].push(change);
@@ -282,6 +288,16 @@ impl World {
         }
     }
 
+    /// Every conflict shown has been reported.
+    pub fn assert_conflicts(&self, label: &str) {
+        for (me, conflicted) in self.conflicted.iter().enumerate() {
+            for (cell, shown) in self.shown(me).iter() {
+                let is_told = !matches!(shown, Shown::Conflict(_)) || conflicted.contains(&cell);
+                assert!(is_told, "{label}: {me} shows a conflict in {cell}");
+            }
+        }
+    }
+
     /// What each replica shows of registers and counters is what its reports say.
     pub fn assert_reports(&self, label: &str) {
         for (me, reported) in self.reported.iter().enumerate() {
@@ -316,6 +332,21 @@ impl World {
         }
     }
 
+    /// Starts a replica again that forgot everything, in its next life.
+    pub fn forget(&mut self, me: usize) {
+        self.incarnations[me] += 1;
+        self.replicas[me] = self.seated(me, |seat| Delta.create(seat));
+        self.cut_off(me);
+    }
+
+    fn cut_off(&mut self, me: usize) {
+        for pair in self.pairs() {
+            if (pair.0 == me || pair.1 == me) && self.open.contains(&pair) {
+                self.link(pair, LinkState::Lost);
+            }
+        }
+    }
+
     /// Stops a replica and starts it again from what it saves, or from an older snapshot, in its next life.
     pub fn restart(&mut self, me: usize, older: Option<&[u8]>) {
         let mut saved = Vec::new();
@@ -324,11 +355,7 @@ impl World {
         let saved = older.unwrap_or(&saved);
         let restored = self.seated(me, |seat| Delta.restore(seat, saved)).expect("its own bytes");
         self.replicas[me] = restored;
-        for pair in self.pairs() {
-            if (pair.0 == me || pair.1 == me) && self.open.contains(&pair) {
-                self.link(pair, LinkState::Lost);
-            }
-        }
+        self.cut_off(me);
     }
 
     pub fn random_edit(&mut self, rng: &mut ChaCha8Rng, me: usize) -> EditId {
