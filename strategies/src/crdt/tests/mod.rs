@@ -176,6 +176,7 @@ fn a_replica_that_lost_its_memory_is_brought_up_to_date() {
                 70 => world.restart(me, Some(&older)),
                 // What it forgot to have acknowledged is still missing after another restart.
                 71 => world.restart(me, None),
+                75 if seed % 5 == 4 => world.forget((me + 1) % 3),
                 _ => {}
             }
         }
