@@ -9,7 +9,7 @@ use reconverge_strategies::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
-/// Most messages that one `Sync` may set off between two replicas.
+/// Most messages that one message may set off between two replicas, itself included.
 const LONGEST_EXCHANGE: usize = 64;
 /// 2023-11-14, somewhere in the afternoon.
 const START_US: u64 = 1_700_000_000_000_000;
@@ -427,15 +427,17 @@ impl<'s> World<'s> {
 
     /// Everything between two replicas arrives, answers included.
     pub fn drain(&mut self, a: usize, b: usize) -> Result<(), String> {
+        let under_way = self.queues[&(a, b)].len() + self.queues[&(b, a)].len();
+        let most = LONGEST_EXCHANGE * under_way.max(1);
         let mut messages = 0;
         while let Some((from, to)) =
             [(a, b), (b, a)].into_iter().find(|e| !self.queues[e].is_empty())
         {
             self.deliver(from, to)?;
             messages += 1;
-            if messages > LONGEST_EXCHANGE {
+            if messages > most {
                 return Err(format!(
-                    "{} and {} exchange more than {LONGEST_EXCHANGE} messages",
+                    "{} and {} exchange more than {most} messages over {under_way}",
                     id(a),
                     id(b)
                 ));

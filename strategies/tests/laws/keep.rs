@@ -10,7 +10,7 @@ use reconverge_strategies::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Random histories for each law, setting and strategy; raise it to search longer.
-const CASES: u64 = 40;
+const CASES: u64 = 100;
 /// Steps of the longest of them.
 const STEPS: usize = 100;
 

@@ -146,11 +146,13 @@ impl Reports {
         Ok(())
     }
 
-    /// Once all is settled: has every replica reported every edit, or what took its place?
+    /// Once all is settled: has every replica reported every edit, or what took its place? Not asked of a deletion: what took its
+    /// place in one cell may have come from one replica and in another cell from another, so that nobody saw all of it go.
     pub fn check_complete(&self) -> Result<(), String> {
         for n in 0..self.standing.len() {
-            for (edit, _) in self.made.iter().filter(|(_, made)| !made.refused) {
-                if !self.accounted(*edit, n) {
+            for (edit, made) in &self.made {
+                let asked = !made.refused && !matches!(made.edit, Edit::Delete { .. });
+                if asked && !self.accounted(*edit, n) {
                     return Err(format!(
                         "{} reported neither {edit} nor anything that took its place",
                         id(n)
