@@ -184,3 +184,26 @@ fn a_replica_that_lost_memory_asks_for_everything_and_mints_no_stamp_twice() {
         assert_eq!(net.register(1, 2).as_deref(), Some("received and forgotten"));
     }
 }
+
+#[test]
+fn a_few_updates_of_a_large_document_are_merged_as_all_of_it_is() {
+    for strategy in BOTH {
+        let mut net = star(strategy);
+        (0..60).for_each(|record| drop(net.put(1, record, "first")));
+        net.settle("all of it");
+        // It reaches the hub after the one that wins.
+        net.put(2, 7, "loses");
+        net.wait(1000);
+        for record in [7, 59] {
+            net.put(1, record, "wins");
+        }
+        net.edit(1, Edit::Delete { record: RecordId(30) });
+        net.put(1, 70, "new");
+        net.settle("a few");
+        for (record, value) in [(7, "wins"), (59, "wins"), (58, "first"), (70, "new")] {
+            assert_eq!(net.register(0, record).as_deref(), Some(value), "{strategy:?} {record}");
+        }
+        assert_eq!(net.register(1, 30), None);
+        net.audit("a few");
+    }
+}
