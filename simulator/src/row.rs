@@ -234,7 +234,7 @@ metrics! {
     footprint_metadata_bytes,
     /// Mean over replicas at the end: history.
     footprint_history_bytes,
-    /// Largest total of one replica seen at any snapshot or the end.
+    /// Largest total of one replica, looked at every hour and at the end.
     footprint_peak_bytes,
     /// Journals and snapshots.
     storage_written_bytes,

@@ -331,7 +331,7 @@ impl Script {
         let mut text = token_text(Token { source, word: 0 });
         let bytes = self.value_bytes / 2 + (payload % u64::from(self.value_bytes.max(1))) as u32;
         while (text.len() as u32) < bytes {
-            text.push(letter(mix(payload ^ text.len() as u64)));
+            text.push(char::from(letter(mix(payload ^ text.len() as u64))));
         }
         Value::from(text)
     }
@@ -371,7 +371,7 @@ impl Script {
             },
             word: from_base36(word_number)?,
         };
-        word.starts_with(&token_text(token)).then_some(token)
+        begins_with(word, token).then_some(token)
     }
 }
 
@@ -380,36 +380,48 @@ fn fraction(bits: u64, count: usize) -> usize {
     ((u128::from(bits) * count as u128) >> 64) as usize
 }
 
-fn letter(bits: u64) -> char {
-    char::from(b'a' + (bits % 26) as u8)
+fn letter(bits: u64) -> u8 {
+    b'a' + (bits % 26) as u8
 }
 
 /// `12.3-abcd`: number of the edit, number of the word, and a few letters that make words as long as words are.
 fn token_text(token: Token) -> String {
     let mut text = String::with_capacity(16);
+    spell(token, |letter| text.push(char::from(letter)));
+    text
+}
+
+/// Whether a word begins with the spelling of a token, to the letter.
+fn begins_with(word: &str, token: Token) -> bool {
+    let mut letters = word.bytes();
+    let mut same = true;
+    spell(token, |letter| same &= letters.next() == Some(letter));
+    same
+}
+
+fn spell(token: Token, mut put: impl FnMut(u8)) {
     let number = match token.source {
         TokenSource::Genesis(number) => {
-            text.push('G');
+            put(b'G');
             number
         }
         TokenSource::Asked(number) => number,
     };
-    push_base36(&mut text, number);
-    text.push('.');
-    push_base36(&mut text, token.word);
-    text.push('-');
+    spell_base36(number, &mut put);
+    put(b'.');
+    spell_base36(token.word, &mut put);
+    put(b'-');
     let bits = mix(u64::from(number) << 32 | u64::from(token.word));
     for n in 0..2 + bits % 4 {
-        text.push(letter(bits >> (8 + 8 * n)));
+        put(letter(bits >> (8 + 8 * n)));
     }
-    text
 }
 
-fn push_base36(text: &mut String, number: u32) {
+fn spell_base36(number: u32, put: &mut impl FnMut(u8)) {
     if number >= 36 {
-        push_base36(text, number / 36);
+        spell_base36(number / 36, put);
     }
-    text.push(char::from_digit(number % 36, 36).expect("a digit below 36"));
+    put(b"0123456789abcdefghijklmnopqrstuvwxyz"[number as usize % 36]);
 }
 
 fn from_base36(text: &str) -> Option<u32> {

@@ -172,15 +172,17 @@ pub fn close(
         return Ok(accounts);
     }
     let removers = Removers::new(ledger);
-    let mut reference_view = None;
+    let read =
+        |seat: usize| View::new(ledger, &renderings[seat]).map_err(|why| format!("r{seat}: {why}"));
+    let view = read(reference)?;
     for (seat, rendering) in renderings.iter().enumerate() {
-        let view = View::new(ledger, rendering).map_err(|why| format!("r{seat}: {why}"))?;
-        check_reports(ledger, &removers, &view, seat as u32)?;
-        if seat == reference {
-            reference_view = Some(view);
+        // Mostly all show the same, which then is read once.
+        if *rendering == renderings[reference] {
+            check_reports(ledger, &removers, &view, seat as u32)?;
+        } else {
+            check_reports(ledger, &removers, &read(seat)?, seat as u32)?;
         }
     }
-    let view = reference_view.expect("the reference is one of the replicas");
     let closing = Closing { ledger, view, removers, reference: reference as u32 };
     for index in ledger.first..ledger.edits.len() as u32 {
         let fate = closing.fate(index, &mut accounts);

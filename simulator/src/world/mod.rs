@@ -32,6 +32,9 @@ pub const MAX_REPLIES: u32 = 64;
 /// How far apart the samples of the timeline are.
 pub const SAMPLE_NS: u64 = 600_000_000_000;
 
+/// How far apart footprints are looked at: a replica may have to visit all it keeps.
+const FOOTPRINT_NS: u64 = 6 * SAMPLE_NS;
+
 /// What the agenda holds.
 #[derive(Debug)]
 enum Event {
@@ -422,9 +425,11 @@ impl<'a> World<'a> {
     /// A row of the timeline.
     fn sample(&mut self) {
         self.agenda.schedule(self.now_ns + SAMPLE_NS, Event::Sample);
-        for host in &self.hosts {
-            let total = host.replica.footprint().total();
-            self.counts.footprint_peak_bytes = self.counts.footprint_peak_bytes.max(total);
+        if self.now_ns.is_multiple_of(FOOTPRINT_NS) {
+            for host in &self.hosts {
+                let total = host.replica.footprint().total();
+                self.counts.footprint_peak_bytes = self.counts.footprint_peak_bytes.max(total);
+            }
         }
         let Some(ledger) = &self.ledger else { return };
         let energy_pj = |device: usize| {
