@@ -189,7 +189,9 @@ fn a_replica_that_lost_memory_asks_for_everything_and_mints_no_stamp_twice() {
 fn a_few_updates_of_a_large_document_are_merged_as_all_of_it_is() {
     for strategy in BOTH {
         let mut net = star(strategy);
-        (0..60).for_each(|record| drop(net.put(1, record, "first")));
+        for record in 0..60 {
+            net.put(1, record, "first");
+        }
         net.settle("all of it");
         // It reaches the hub after the one that wins.
         net.put(2, 7, "loses");
