@@ -11,7 +11,7 @@ use super::op::{CellOp, Ops};
 use super::snapshot;
 use super::standing::{BUFFERED, IN_FLIGHT, Standing};
 use crate::contract::{
-    Cargo, Change, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica,
+    Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica,
 };
 use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Scope};
 use crate::wire::{Reader, Writer};
@@ -30,7 +30,7 @@ pub struct Client {
     seen: u64,
     /// Last revision that the server knows to be displayed, if what was sent arrives.
     told: u64,
-    /// Whether the server heard from this client since the last session was lost.
+    /// Whether the server heard from this client in this session.
     greeted: bool,
     /// Whether the server was asked what became of the batch in flight.
     asked: bool,
@@ -268,7 +268,8 @@ impl Replica for Client {
                 self.receive(bytes, cargo, out)?;
             }
             Input::Receive { .. } => return Err(Malformed("only the server speaks to a client")),
-            Input::Link { peer, state: LinkState::Lost } if peer == self.server => {
+            // Also when a session begins: the server may have lost one that this client never had.
+            Input::Link { peer, .. } if peer == self.server => {
                 self.greeted = false;
                 self.asked = false;
             }

@@ -27,7 +27,7 @@ const LONGEST: u64 = 1 << 31;
 /// What client and server say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// The first thing that a client says after a session was lost; later, how far it has come.
+    /// The first thing that a client says in a session, unless it has a batch to send; later, how far it has come.
     Hello {
         /// Last revision that it has.
         seen: u64,

@@ -7,7 +7,7 @@
 //! - What two concurrent operations on a cell become is in [`op`]; texts are in [`text`]. Of what users do, only one of two
 //!   concurrent writes to the same register is lost, and an insertion of an element into a set that another one, who had not
 //!   seen the insertion, removed.
-//! - After a lost session a client says how far it has come, and the number of the batch in flight; the server answers with what the
+//! - When a session begins a client says how far it has come, and the number of the batch in flight; the server answers with what the
 //!   client lacks, in which that batch is found if it was executed. If not, the client sends it again.
 //!
 //! A client learns of its own batch's place in the reply to it, together with everything ordered before: without these it could not

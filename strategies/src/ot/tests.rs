@@ -471,6 +471,20 @@ fn a_batch_that_was_lost_is_sent_again_once_the_server_says_so() {
 }
 
 #[test]
+fn a_server_that_crashed_before_the_first_session_learns_how_far_a_client_is() {
+    let mut star = Star::new();
+    star.edit(2, &add(1));
+    star.exchange(2);
+    star.restart(SERVER);
+    // As if this client had never been connected, nor had lost a session.
+    star.replicas[0] = with_seat(0, |seat| Central.create(seat));
+    star.connect(0);
+    star.deliver_all();
+    assert_eq!(star.sum(0), 1);
+    assert_eq!(star.replicas[SERVER].pending(id(0)), Pending::default());
+}
+
+#[test]
 fn an_acknowledgement_is_small_and_later_edits_wait_for_it() {
     let mut star = Star::new();
     star.edit(0, &put("a"));
