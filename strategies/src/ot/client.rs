@@ -236,7 +236,7 @@ impl Rebase {
     fn pass(&mut self, client: &Client, number: u64, ops: &Ops) -> Result<Ops, Malformed> {
         let mut shown = Ops::new();
         for (cell, op) in ops {
-            client.cells.check_kind(*cell, op)?;
+            client.cells.check_kind(*cell, op.kind())?;
             let under_way = self.touched.entry(*cell).or_insert_with(|| UnderWay {
                 flight: client.flight.as_ref().and_then(|batch| batch.ops.get(cell)).cloned(),
                 buffer: client.buffer.ops.get(cell).cloned(),

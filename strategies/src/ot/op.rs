@@ -209,6 +209,7 @@ mod tests {
     use super::super::content::Held;
     use super::super::text::Component;
     use super::*;
+    use crate::document::{Content, char_count};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -219,25 +220,25 @@ mod tests {
     fn random_op(rng: &mut ChaCha8Rng, held: &Held, recent: &[Addition]) -> CellOp {
         let value =
             |rng: &mut ChaCha8Rng| Value::from(["a", "b", "c", "d"][rng.random_range(0..4)]);
-        match held {
-            Held::Register(_) => CellOp::Register(match rng.random_range(0..3) {
+        match held.content() {
+            Content::Register(_) => CellOp::Register(match rng.random_range(0..3) {
                 0 => RegisterOp::Nothing,
                 1 => RegisterOp::Clear,
                 _ => RegisterOp::Put(value(rng)),
             }),
-            Held::Counter(_) => CellOp::Counter(CounterOp {
+            Content::Counter(_) => CellOp::Counter(CounterOp {
                 left: rng
                     .random_bool(0.6)
                     .then(|| recent.iter().copied().filter(|_| rng.random_bool(0.5)).collect()),
                 add: rng.random_range(-2..3),
             }),
-            Held::Set(_) => {
+            Content::Set(_) => {
                 let ops = [ElementOp::Nothing, ElementOp::Insert, ElementOp::Remove];
                 let count = rng.random_range(0..4);
                 CellOp::Set((0..count).map(|_| (value(rng), ops[rng.random_range(0..3)])).collect())
             }
-            Held::Text(text) => {
-                let mut rest = text.length();
+            Content::Text(text) => {
+                let mut rest = char_count(text);
                 let mut components = Vec::new();
                 while rest > 0 && components.len() < 7 {
                     let count = rng.random_range(0..=rest);
@@ -257,13 +258,15 @@ mod tests {
         let recent: Vec<Addition> = (1..rng.random_range(1..5))
             .map(|revision| Addition { revision, amount: rng.random_range(1..4) })
             .collect();
-        let held = match kind {
-            FieldKind::Register => Held::Register(rng.random_bool(0.5).then(|| "a".into())),
-            FieldKind::Counter => Held::Counter(7 + recent.iter().map(|a| a.amount).sum::<i64>()),
-            FieldKind::Set => Held::Set(["a".into(), "b".into()].into()),
-            FieldKind::Text => Held::Text(String::from("aé語😀z").into()),
+        let content = match kind {
+            FieldKind::Register => Content::Register(rng.random_bool(0.5).then(|| "a".into())),
+            FieldKind::Counter => {
+                Content::Counter(7 + recent.iter().map(|a| a.amount).sum::<i64>())
+            }
+            FieldKind::Set => Content::Set(["a".into(), "b".into()].into()),
+            FieldKind::Text => Content::Text("aé語😀z".into()),
         };
-        (held, recent)
+        (content.into(), recent)
     }
 
     fn after(mut held: Held, ops: &[&CellOp]) -> Held {
@@ -345,12 +348,12 @@ mod tests {
         second.over_earlier(&add(3), 2);
         second.over_earlier(&first, 3);
         let last = add(4);
-        let end = after(Held::Counter(5), &[&add(3), &first, &second, &last]);
-        assert_eq!(end, Held::Counter(7));
+        let end = after(Content::Counter(5).into(), &[&add(3), &first, &second, &last]);
+        assert_eq!(end, Content::Counter(7).into());
         // One who saw the 3 takes it away too, and one who did not leaves it.
         let mut saw = wipe();
         saw.over_earlier(&first, 3);
-        let end = after(Held::Counter(5), &[&add(3), &first, &saw, &last]);
-        assert_eq!(end, Held::Counter(4));
+        let end = after(Content::Counter(5).into(), &[&add(3), &first, &saw, &last]);
+        assert_eq!(end, Content::Counter(4).into());
     }
 }

@@ -207,7 +207,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<Ops, Malformed> {
         for (cell, op) in &ops {
-            self.cells.check_kind(*cell, op)?;
+            self.cells.check_kind(*cell, op.kind())?;
             if let CellOp::Counter(CounterOp { left: Some(left), .. }) = op
                 && left.last().is_some_and(|addition| addition.revision > base)
             {

@@ -14,9 +14,9 @@ use crate::wire::{Reader, Writer};
 pub fn write_cells(cells: &Cells, writer: &mut Writer) {
     let cells = cells.iter();
     writer.count(cells.len());
-    for (cell, held) in cells {
+    for (cell, content) in cells {
         writer.cell(cell);
-        writer.content(&held.content());
+        writer.content(content);
     }
 }
 

@@ -85,18 +85,23 @@ impl TextOp {
         self.components.iter().map(bytes).sum()
     }
 
-    /// Changes a text. Costs as much as the stretch from the first change to the last is long, and a move of what follows.
+    /// Changes a text and its `length` in scalar values. Costs as much as the stretch from the first change to the last is long,
+    /// and a move of what follows.
     ///
     /// Returns the bytes visited or moved.
     ///
     /// # Errors
     /// [`Malformed`] where the text is too short; it is unchanged then.
-    pub fn apply(&self, text: &mut Text) -> Result<usize, Malformed> {
-        let chars = self.length_after(text.chars)?;
+    pub fn apply(&self, text: &mut String, length: &mut usize) -> Result<usize, Malformed> {
+        let length_after = self.length_after(*length)?;
+        let ascii = *length == text.len();
+        let offset = |text: &str, from: usize, count: usize| {
+            from + if ascii { count } else { byte_offset(&text[from..], count) }
+        };
         let mut changes = self.components.as_slice();
         let mut start = 0;
         if let [Component::Retain(count), rest @ ..] = changes {
-            start = text.offset(0, *count);
+            start = offset(text, 0, *count);
             changes = rest;
         }
         let mut end = start;
@@ -104,17 +109,17 @@ impl TextOp {
         for component in changes {
             match component {
                 Component::Retain(count) => {
-                    let kept_to = text.offset(end, *count);
-                    replacement.push_str(&text.string[end..kept_to]);
+                    let kept_to = offset(text, end, *count);
+                    replacement.push_str(&text[end..kept_to]);
                     end = kept_to;
                 }
                 Component::Insert(inserted) => replacement.push_str(inserted),
-                Component::Delete(count) => end = text.offset(end, *count),
+                Component::Delete(count) => end = offset(text, end, *count),
             }
         }
-        let moved = text.string.len() - end;
-        text.string.replace_range(start..end, &replacement);
-        text.chars = chars;
+        let moved = text.len() - end;
+        text.replace_range(start..end, &replacement);
+        *length = length_after;
         Ok(end - start + replacement.len() + moved)
     }
 
@@ -330,40 +335,6 @@ impl Lengths<'_> {
     }
 }
 
-/// A text that knows its length in scalar values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Text {
-    string: String,
-    chars: usize,
-}
-
-impl Text {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.string
-    }
-
-    /// Length in Unicode scalar values.
-    pub fn length(&self) -> usize {
-        self.chars
-    }
-
-    /// Byte offset of the place `count` scalar values after the byte offset `from`, or the end.
-    fn offset(&self, from: usize, count: usize) -> usize {
-        if self.chars == self.string.len() {
-            return (from + count).min(self.string.len());
-        }
-        from + byte_offset(&self.string[from..], count)
-    }
-}
-
-impl From<String> for Text {
-    fn from(string: String) -> Self {
-        let chars = char_count(&string);
-        Text { string, chars }
-    }
-}
-
 /// Byte offset of the `at`-th scalar value, or the end. Counts whole chunks at a time: a scalar value begins at every byte that
 /// does not continue one.
 fn byte_offset(text: &str, at: usize) -> usize {
@@ -428,10 +399,10 @@ mod tests {
     }
 
     fn applied(op: &TextOp, text: &str) -> String {
-        let mut text = Text::from(text.to_owned());
-        op.apply(&mut text).expect("within the text");
-        assert_eq!(text.length(), char_count(text.as_str()));
-        text.string
+        let (mut text, mut length) = (text.to_owned(), char_count(text));
+        op.apply(&mut text, &mut length).expect("within the text");
+        assert_eq!(length, char_count(&text));
+        text
     }
 
     fn is_canonical(op: &TextOp) -> bool {
@@ -498,14 +469,14 @@ mod tests {
 
     #[test]
     fn a_text_that_is_too_short_is_left_alone() {
-        let mut text = Text::from(String::from("añ😀"));
+        let (mut text, mut length) = (String::from("añ😀"), 3);
         for op in [
             TextOp::splice(4, 0, "x"),
             TextOp::splice(2, 2, ""),
             TextOp::splice(1 << 40, 1 << 40, "x"),
         ] {
-            assert!(op.apply(&mut text).is_err(), "{op:?}");
-            assert_eq!((text.as_str(), text.length()), ("añ😀", 3));
+            assert!(op.apply(&mut text, &mut length).is_err(), "{op:?}");
+            assert_eq!((text.as_str(), length), ("añ😀", 3));
         }
     }
 
