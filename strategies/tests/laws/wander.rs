@@ -86,7 +86,7 @@ impl World<'_> {
     }
 
     fn random_fault(&mut self, rng: &mut ChaCha8Rng) -> Result<(), String> {
-        if rng.random_bool(0.2) {
+        if rng.random_bool(0.35) {
             return self.restart(rng.random_range(0..self.replicas.len()));
         }
         let (a, b) = *self.stage.links().choose(rng).expect("there are links");
