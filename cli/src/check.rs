@@ -1,0 +1,170 @@
+//! `check`: is a scenario right, and what would it run?
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use reconverge_reports::human;
+use reconverge_scenarios::{Budget, FieldKind, Scenario, Topology, TransportKind};
+use reconverge_simulator::plan::plan;
+use reconverge_simulator::streams::Streams;
+use reconverge_simulator::trial;
+use reconverge_simulator::workload::{Script, schema};
+use reconverge_strategies::{Profile, Strategy, Support};
+
+use crate::args::CheckArgs;
+use crate::error::Failure;
+use crate::load::load;
+use crate::run::{cases, jobs, seeds};
+use crate::{determinism, output, select};
+
+/// Of how many seeds the edits are counted.
+const COUNTED_SEEDS: usize = 20;
+
+pub(crate) fn check(args: &CheckArgs, known: &[&dyn Strategy]) -> Result<ExitCode, Failure> {
+    let loaded = load(&args.scenario)?;
+    let scenario = &loaded.scenario;
+    let chosen = select::strategies(&loaded, &args.trials.strategies, known)?;
+    select::budgeted(&loaded, &chosen, known)?;
+    let seeds = seeds(&args.trials, scenario);
+    if args.determinism {
+        return determinism::check(&cases(scenario, &chosen, seeds), jobs(&args.trials));
+    }
+    let (strategies, count) = (chosen.len() as u64, seeds.end - seeds.start);
+    let mut text = format!(
+        "{} is valid: {}, 1 cell × {} × {} = {}\n",
+        args.scenario.scenario,
+        scenario.name,
+        many(strategies, "strategy", "strategies"),
+        many(count, "seed", "seeds"),
+        many(strategies * count, "trial", "trials"),
+    );
+    let counted = seeds.take(COUNTED_SEEDS);
+    for (what, words) in [
+        ("devices", devices(scenario)),
+        ("time", time(scenario)),
+        ("document", document(scenario)),
+        ("edits", edits(scenario, counted)),
+        ("budgets", budgets(scenario)),
+    ] {
+        writeln!(text, "  {what:<9} {words}").expect("a string takes everything");
+    }
+    let width = chosen.iter().map(|s| s.name().chars().count()).max().unwrap_or(0);
+    for strategy in &chosen {
+        let (name, words) = (strategy.name(), outlook(scenario, &strategy.profile()));
+        writeln!(text, "  {name:<width$}  {words}").expect("a string takes everything");
+    }
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn many(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+fn devices(scenario: &Scenario) -> String {
+    let groups = scenario.groups.iter();
+    let count: u64 = groups.clone().map(|group| u64::from(group.count)).sum();
+    let groups = groups.map(|group| {
+        let (device, link) = (&group.device.profile, &group.link.profile);
+        let user = if group.user.is_some() { "" } else { ", no user" };
+        format!("{} {} ({device}, {link}{user})", group.count, group.name)
+    });
+    let groups: Vec<String> = groups.collect();
+    let topology = match &scenario.topology {
+        Topology::Star { hub } => format!("a star around {hub}"),
+        Topology::Mesh => "a mesh".to_owned(),
+    };
+    let transport = match scenario.transport.kind {
+        TransportKind::Session => "sessions",
+        TransportKind::Datagram => "datagrams",
+    };
+    format!("{count}: {}; {topology}, {transport}", groups.join(", "))
+}
+
+fn time(scenario: &Scenario) -> String {
+    let [work, settle] =
+        [scenario.duration_ns, scenario.settle_ns].map(|ns| human::duration(ns as f64 / 1e3));
+    format!("{work} of work, then up to {settle} to settle")
+}
+
+fn document(scenario: &Scenario) -> String {
+    let fields = scenario.data.fields.iter().map(|(name, kind)| {
+        let kind = match kind {
+            FieldKind::Register => "register",
+            FieldKind::Counter => "counter",
+            FieldKind::Set => "set",
+            FieldKind::Text => "text",
+        };
+        format!("{name} ({kind})")
+    });
+    let fields: Vec<String> = fields.collect();
+    let records = many(u64::from(scenario.data.records), "record", "records");
+    format!("{records} of about {} B: {}", scenario.data.record_bytes, fields.join(", "))
+}
+
+/// What users will ask for: exact, because it depends on scenario and seed alone.
+fn edits(scenario: &Scenario, seeds: impl Iterator<Item = u64>) -> String {
+    let asked = seeds.map(|seed| {
+        let streams = Streams::new(seed);
+        Script::draw(scenario, &plan(scenario, &streams), &streams).asked.len()
+    });
+    let asked: Vec<usize> = asked.collect();
+    let least = asked.iter().min().copied().unwrap_or(0);
+    let most = asked.iter().max().copied().unwrap_or(0);
+    let range = if least == most { least.to_string() } else { format!("{least} to {most}") };
+    match asked.len() {
+        COUNTED_SEEDS => {
+            format!("{range} asked for in each of the first {COUNTED_SEEDS} trials of a strategy")
+        }
+        _ => format!("{range} asked for in each trial"),
+    }
+}
+
+fn budgets(scenario: &Scenario) -> String {
+    let words = |budget: &Budget| {
+        let bound = match (budget.min, budget.max) {
+            (Some(min), Some(max)) => format!("from {min} to {max}"),
+            (Some(min), None) => format!("at least {min}"),
+            (None, Some(max)) => format!("at most {max}"),
+            (None, None) => "anything".to_owned(),
+        };
+        format!("{} {} {bound}", budget.strategy, budget.metric)
+    };
+    match scenario.budgets.as_slice() {
+        [] => "none".to_owned(),
+        budgets => budgets.iter().map(words).collect::<Vec<String>>().join("; "),
+    }
+}
+
+/// The schedule that a strategy would follow and what it would emulate, or why it would not run.
+fn outlook(scenario: &Scenario, profile: &Profile) -> String {
+    if let Some(reason) = trial::unsupported(scenario, profile) {
+        return format!("unsupported: {reason}");
+    }
+    let topology = match scenario.topology {
+        Topology::Star { .. } => ("star", profile.star),
+        Topology::Mesh => ("mesh", profile.mesh),
+    };
+    let transport = match scenario.transport.kind {
+        TransportKind::Session => ("sessions", profile.session),
+        TransportKind::Datagram => ("datagrams", profile.datagram),
+    };
+    let kinds = schema(scenario).fields;
+    let fields = kinds.iter().zip(&scenario.data.fields);
+    let fields = fields.map(|(kind, (name, _))| (name.as_str(), profile.field(*kind)));
+    // Fields that are emulated alike go together.
+    let mut emulated: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (what, support) in fields.chain([topology, transport]) {
+        let Support::Emulated(how) = support else { continue };
+        match emulated.iter_mut().find(|(other, _)| *other == how) {
+            Some((_, names)) => names.push(what),
+            None => emulated.push((how, vec![what])),
+        }
+    }
+    let mut text = trial::schedule_text(scenario, profile);
+    for (how, names) in emulated {
+        let names = human::list(&names);
+        write!(text, "; {names} emulated: {how}").expect("a string takes everything");
+    }
+    text
+}
