@@ -65,7 +65,11 @@ impl Failure {
 
     /// Adds what may help.
     pub(crate) fn help(mut self, help: impl Into<String>) -> Failure {
-        self.problem.help = Some(help.into());
+        let help = help.into();
+        self.problem.help = Some(match self.problem.help.take() {
+            Some(earlier) => format!("{earlier}\n{help}"),
+            None => help,
+        });
         self
     }
 
@@ -110,22 +114,18 @@ impl Failure {
     /// The whole text for standard error, with a newline at its end; in colour where that is a terminal.
     pub(crate) fn text(&self) -> String {
         let terminal = output::is_terminal(Stream::Error);
-        let mut options = MietteHandlerOpts::new()
+        // In a pipe each sentence is one line, for those who search in it.
+        let handler = MietteHandlerOpts::new()
             .force_graphical(true)
             .terminal_links(false)
             .context_lines(1)
             .color(output::in_colour(Stream::Error))
-            .unicode(terminal && output::speaks_unicode());
-        if !terminal {
-            options = options.width(PIPE_COLUMNS);
-        }
-        let handler = options.build();
+            .unicode(terminal && output::speaks_unicode())
+            .wrap_lines(terminal)
+            .build();
         format!("Error:{}\n", Shown(&handler, self.problem.as_ref()))
     }
 }
-
-/// How wide messages are where nobody says how wide is wide.
-const PIPE_COLUMNS: usize = 100;
 
 /// A span that begins here and ends on the same line, at least one byte long where the line is not over.
 fn within_a_line(text: &str, span: Range<usize>) -> Range<usize> {

@@ -51,9 +51,10 @@ fn built_in(name: &str) -> Result<&'static str, Failure> {
             "there is no built-in scenario `{name}`; there are {}",
             quoted(&names)
         ));
-        match Path::new(name).is_file() {
-            true => failure.help(format!("to read the file of that name, write `./{name}`")),
-            false => failure.did_you_mean(nearest(name, names)),
+        let file = [format!("./{name}"), format!("./{name}.toml")];
+        match file.iter().find(|file| Path::new(file).is_file()) {
+            Some(file) => failure.help(format!("to read the file, write `{file}`")),
+            None => failure.did_you_mean(nearest(name, names)),
         }
     })
 }

@@ -73,11 +73,9 @@ fn no_strategy(what: &str, wrong: &str, known: &[&dyn Strategy]) -> Failure {
     let is_glob = wrong.contains(['*', '?']);
     let guesses = families.iter().map(String::as_str).filter(|_| is_glob);
     let near = nearest(wrong, guesses.chain(names.iter().copied()));
-    let all = format!("there are {}", quoted(&names));
-    Failure::input(format!("{what} `{wrong}`")).help(match near {
-        Some(near) => format!("did you mean `{near}`? {all}"),
-        None => all,
-    })
+    Failure::input(format!("{what} `{wrong}`"))
+        .did_you_mean(near)
+        .help(format!("there are {}", quoted(&names)))
 }
 
 /// The names of all strategies that budgets may speak of, where the scenario's budgets are valid: all that the scenario names, also where
