@@ -455,10 +455,11 @@ impl<'a> Ledger<'a> {
             }
         }
         self.holding.show(edit, seat, now_ns);
+        // Before it counts as committed: from then on whoever does not hold it lacks it.
+        self.held_changed(now_ns);
         if self.delayed && self.hub == Some(seat) {
             self.commit(edit, now_ns);
         }
-        self.held_changed(now_ns);
     }
 
     fn commit(&mut self, edit: u32, now_ns: u64) {
