@@ -18,7 +18,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  reconverge run                                compare all strategies on the built-in scenario `commuter`
+  reconverge run                                compare the strategies on `commuter`
   reconverge run office --strategy 'lww/*'      only two of them, in another world
   reconverge list                               what scenarios can name
   reconverge show small > mine.toml             a scenario to start from
@@ -159,7 +159,7 @@ pub(crate) struct CheckArgs {
 
 /// Types a recorded editing session on one device and reads it on others
 ///
-/// TRACE is JSON, plain or gzipped: {\"startContent\", \"endContent\", \"txns\": [{\"patches\": [[position, deleted, inserted]]}]}, with positions in
+/// TRACE is JSON, plain or gzipped: {"startContent", "endContent", "txns": [{"patches": [[position, deleted, inserted]]}]}, with positions in
 /// Unicode scalar values. One patch is typed every 200 ms of virtual time; the trace's own times are not used. All devices are phones that are plugged in,
 /// and talk through a server. At the end every replica must show the recorded end, else the exit code is 1.
 #[derive(Debug, clap::Args)]

@@ -30,9 +30,9 @@ pub(crate) fn check(args: &CheckArgs, known: &[&dyn Strategy]) -> Result<ExitCod
         return determinism::check(&cases(scenario, &chosen, seeds), jobs(&args.trials));
     }
     let (strategies, count) = (chosen.len() as u64, seeds.end - seeds.start);
-    let mut text = format!(
-        "{} is valid: {}, 1 cell × {} × {} = {}\n",
-        args.scenario.scenario,
+    let mut text = format!("{} is valid\n", args.scenario.scenario);
+    let trials = format!(
+        "{}: 1 cell × {} × {} = {}",
         scenario.name,
         many(strategies, "strategy", "strategies"),
         many(count, "seed", "seeds"),
@@ -40,6 +40,7 @@ pub(crate) fn check(args: &CheckArgs, known: &[&dyn Strategy]) -> Result<ExitCod
     );
     let counted = seeds.take(COUNTED_SEEDS);
     for (what, words) in [
+        ("runs", trials),
         ("devices", devices(scenario)),
         ("time", time(scenario)),
         ("document", document(scenario)),
@@ -50,8 +51,15 @@ pub(crate) fn check(args: &CheckArgs, known: &[&dyn Strategy]) -> Result<ExitCod
     }
     let width = chosen.iter().map(|s| s.name().chars().count()).max().unwrap_or(0);
     for strategy in &chosen {
-        let (name, words) = (strategy.name(), outlook(scenario, &strategy.profile()));
+        let (name, profile) = (strategy.name(), strategy.profile());
+        let (words, emulated) = match trial::unsupported(scenario, &profile) {
+            Some(reason) => (format!("unsupported: {reason}"), Vec::new()),
+            None => (trial::schedule_text(scenario, &profile), emulated(scenario, &profile)),
+        };
         writeln!(text, "  {name:<width$}  {words}").expect("a string takes everything");
+        for line in emulated {
+            writeln!(text, "    {line}").expect("a string takes everything");
+        }
     }
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -136,14 +144,11 @@ fn budgets(scenario: &Scenario) -> String {
     }
 }
 
-/// The schedule that a strategy would follow and what it would emulate, or why it would not run.
-fn outlook(scenario: &Scenario, profile: &Profile) -> String {
-    if let Some(reason) = trial::unsupported(scenario, profile) {
-        return format!("unsupported: {reason}");
-    }
+/// What a strategy emulates of what the scenario asks for, and how: a line for each way.
+fn emulated(scenario: &Scenario, profile: &Profile) -> Vec<String> {
     let topology = match scenario.topology {
-        Topology::Star { .. } => ("star", profile.star),
-        Topology::Mesh => ("mesh", profile.mesh),
+        Topology::Star { .. } => ("a star", profile.star),
+        Topology::Mesh => ("a mesh", profile.mesh),
     };
     let transport = match scenario.transport.kind {
         TransportKind::Session => ("sessions", profile.session),
@@ -152,19 +157,13 @@ fn outlook(scenario: &Scenario, profile: &Profile) -> String {
     let kinds = schema(scenario).fields;
     let fields = kinds.iter().zip(&scenario.data.fields);
     let fields = fields.map(|(kind, (name, _))| (name.as_str(), profile.field(*kind)));
-    // Fields that are emulated alike go together.
-    let mut emulated: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut ways: Vec<(&str, Vec<&str>)> = Vec::new();
     for (what, support) in fields.chain([topology, transport]) {
         let Support::Emulated(how) = support else { continue };
-        match emulated.iter_mut().find(|(other, _)| *other == how) {
+        match ways.iter_mut().find(|(other, _)| *other == how) {
             Some((_, names)) => names.push(what),
-            None => emulated.push((how, vec![what])),
+            None => ways.push((how, vec![what])),
         }
     }
-    let mut text = trial::schedule_text(scenario, profile);
-    for (how, names) in emulated {
-        let names = human::list(&names);
-        write!(text, "; {names} emulated: {how}").expect("a string takes everything");
-    }
-    text
+    ways.iter().map(|(how, names)| format!("emulates {} as {how}", human::list(names))).collect()
 }

@@ -123,7 +123,10 @@ impl Failure {
             .unicode(terminal && output::speaks_unicode())
             .wrap_lines(terminal)
             .build();
-        format!("Error:{}\n", Shown(&handler, self.problem.as_ref()))
+        let text = Shown(&handler, self.problem.as_ref()).to_string();
+        // On a terminal its first line is laid out for the whole width, and its mark says what it is.
+        let word = if terminal { "" } else { "Error:" };
+        format!("{word}{}\n", text.trim_end())
     }
 }
 

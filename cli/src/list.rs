@@ -43,7 +43,8 @@ fn section(text: &mut String, what: Listed, known: &[&dyn Strategy]) {
             .iter()
             .map(|strategy| {
                 let profile = strategy.profile();
-                let line = format!("{} [{}]", profile.summary, served(&profile));
+                let line =
+                    format!("{} [{}]", profile.summary.trim_end_matches('.'), served(&profile));
                 (strategy.name().to_owned(), line)
             })
             .collect(),
