@@ -104,7 +104,7 @@ fn exponential_ns(draw: u64) -> u64 {
 
 #[inline]
 fn below(draw: u64, n: u32) -> u32 {
-    ((draw >> 32) * u64::from(n) >> 32) as u32
+    (((draw >> 32) * u64::from(n)) >> 32) as u32
 }
 
 /// The generator of process or node `i`.
@@ -212,7 +212,7 @@ impl Node {
     #[inline(always)]
     fn send(&mut self, i: u32, n: u32, token: u64) -> (u64, u32, Message) {
         let to = (i + 1 + below(self.rng.next_u64(), n - 1)) % n;
-        let latency_ns = LATENCY_LEAST_NS + ((self.rng.next_u64() >> 32) * LATENCY_SPAN_NS >> 32);
+        let latency_ns = LATENCY_LEAST_NS + (((self.rng.next_u64() >> 32) * LATENCY_SPAN_NS) >> 32);
         (latency_ns, to, Message::new(token))
     }
 }

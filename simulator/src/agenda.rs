@@ -4,18 +4,15 @@
 //! [`Agenda::schedule`] and [`Agenda::set_timer`]: at equal times, what was asked for first comes
 //! first. Time is u64 nanoseconds over its full range.
 //!
-//! Two ideas make it fast. A hierarchical wheel sorts only the few keys about to be taken (see
-//! `wheel`), and a key is 16 bytes: the event itself is written once into a slab whose most
-//! recently freed place is used again first. A timer that is moved later costs a write to its
-//! table row: its old key stays where it is and moves on when it comes up early.
+//! Two ideas make it fast. A hierarchical wheel sorts only the few entries about to be taken (see
+//! `wheel`). And a timer that is moved later costs a write to its table row: its entry in the wheel
+//! stays where it is and moves on when it comes up early.
 
-mod slab;
 #[cfg(test)]
 mod tests;
 mod wheel;
 
-use slab::Slab;
-use wheel::{Key, Wheel};
+use wheel::{Rank, Wheel};
 
 /// Names one of the timers an [`Agenda`] was made with: they count from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,29 +29,34 @@ pub enum Due<E> {
 
 /// The queue of everything still to happen, and the virtual clock it drives.
 ///
-/// One agenda holds at most 2^24 timers and pending events together, and numbers at most 2^40
-/// calls of [`schedule`](Self::schedule) and [`set_timer`](Self::set_timer); more panics.
+/// Events are moved a few times between blocks of memory: a few words are best.
 #[derive(Debug)]
 pub struct Agenda<E> {
     now_ns: u64,
     /// Calls of `schedule` and `set_timer` so far.
     sequence: u64,
-    wheel: Wheel,
-    /// The places below `timers.len()` in keys are timers, the others are events.
+    events: Wheel<E>,
     timers: Vec<Timer>,
-    events: Slab<E>,
+    /// Entries name a timer; its row says what they are worth.
+    timer_queue: Wheel<TimerId>,
     /// Timers that are set.
     armed: usize,
-    /// Keys in the wheel that no timer owns any more, because it was moved earlier.
+    /// Entries of `timer_queue` that no timer owns any more, because it was moved earlier.
     orphans: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Timer {
     /// When it is due, if it is set.
-    due: Option<Key>,
-    /// Its key in the wheel, never later than `due`; can outlive a cleared timer.
-    queued: Option<Key>,
+    due: Option<Rank>,
+    /// Its entry in the queue, never later than `due`; can outlive a cleared timer.
+    queued: Option<Rank>,
+}
+
+/// Which of the two wheels is next.
+enum Next {
+    Event,
+    Timer,
 }
 
 impl<E> Agenda<E> {
@@ -65,13 +67,12 @@ impl<E> Agenda<E> {
 
     /// An empty agenda at time 0 with the timers `0..timers`, none of them set.
     pub fn with_timers(timers: u32) -> Self {
-        assert!(timers <= Key::PLACES, "an agenda has at most 2^24 timers");
         Self {
             now_ns: 0,
             sequence: 0,
-            wheel: Wheel::new(),
+            events: Wheel::new(),
             timers: vec![Timer::default(); timers as usize],
-            events: Slab::new(),
+            timer_queue: Wheel::new(),
             armed: 0,
             orphans: 0,
         }
@@ -95,32 +96,28 @@ impl<E> Agenda<E> {
     /// Adds an event at `at_ns`, which must not lie before [`now_ns`](Self::now_ns).
     #[inline]
     pub fn schedule(&mut self, at_ns: u64, event: E) {
-        let place = self.timers.len() as u32 + self.events.insert(event);
-        assert!(place < Key::PLACES, "at most 2^24 timers and events are pending");
-        let key = self.key(at_ns, place);
-        self.wheel.push(key);
+        let rank = self.rank(at_ns);
+        self.events.push(rank, event);
     }
 
     /// Sets a timer to `at_ns`, which must not lie before [`now_ns`](Self::now_ns), wherever it
     /// stood before. Among equal times its place is that of this call.
     ///
-    /// Moving a timer later, or setting one again that was cleared, only writes to its row.
+    /// Moving a timer later, or setting one again that was cleared, mostly writes to its row only.
     #[inline]
     pub fn set_timer(&mut self, timer: TimerId, at_ns: u64) {
-        let key = self.key(at_ns, timer.0);
+        let rank = self.rank(at_ns);
         let row = &mut self.timers[timer.0 as usize];
         self.armed += usize::from(row.due.is_none());
-        row.due = Some(key);
-        match row.queued {
-            Some(queued) if queued < key => {}
-            queued => {
-                row.queued = Some(key);
-                self.wheel.push(key);
-                if queued.is_some() {
-                    self.orphans += 1;
-                    self.drop_orphans_if_many();
-                }
-            }
+        row.due = Some(rank);
+        if row.queued.is_some_and(|queued| queued < rank) {
+            return;
+        }
+        let orphaned = row.queued.replace(rank).is_some();
+        self.timer_queue.push(rank, timer);
+        if orphaned {
+            self.orphans += 1;
+            self.drop_orphans_if_many();
         }
     }
 
@@ -133,71 +130,86 @@ impl<E> Agenda<E> {
 
     /// When a timer is due, if it is set.
     pub fn timer_ns(&self, timer: TimerId) -> Option<u64> {
-        self.timers[timer.0 as usize].due.map(|key| key.at_ns)
+        self.timers[timer.0 as usize].due.map(|rank| rank.at_ns)
     }
 
     /// When the next event or timer is due. The clock stays.
     pub fn peek_ns(&mut self) -> Option<u64> {
-        self.settle().map(|key| key.at_ns)
+        self.settle().map(|(rank, _)| rank.at_ns)
     }
 
     /// Takes what is due next, with its time in nanoseconds, and moves the clock there.
     #[inline]
     pub fn pop(&mut self) -> Option<(u64, Due<E>)> {
-        let key = self.settle()?;
-        self.wheel.pop_first();
-        self.now_ns = key.at_ns;
-        let due = match self.timers.get_mut(key.place() as usize) {
-            Some(row) => {
-                *row = Timer::default();
+        let (rank, next) = self.settle()?;
+        self.now_ns = rank.at_ns;
+        let due = match next {
+            Next::Event => Due::Event(self.events.take_first()),
+            Next::Timer => {
+                let timer = self.timer_queue.take_first();
+                self.timers[timer.0 as usize] = Timer::default();
                 self.armed -= 1;
-                Due::Timer(TimerId(key.place()))
+                Due::Timer(timer)
             }
-            None => Due::Event(self.events.remove(key.place() - self.timers.len() as u32)),
         };
-        Some((key.at_ns, due))
+        Some((rank.at_ns, due))
     }
 
     #[inline]
-    fn key(&mut self, at_ns: u64, place: u32) -> Key {
+    fn rank(&mut self, at_ns: u64) -> Rank {
         assert!(at_ns >= self.now_ns, "nothing is scheduled before the present");
         self.sequence += 1;
-        Key::new(at_ns, self.sequence, place)
+        Rank { at_ns, sequence: self.sequence }
     }
 
-    /// Brings the key of what is really due next to the front of the wheel.
+    /// What is due next. Entries of timers that come up before are moved on or dropped.
     #[inline]
-    fn settle(&mut self) -> Option<Key> {
+    fn settle(&mut self) -> Option<(Rank, Next)> {
         loop {
-            let Some(key) = self.wheel.first() else {
-                // Keys without an owner may have led the wheel past the present.
-                self.wheel.restart(self.now_ns);
-                return None;
-            };
-            let Some(row) = self.timers.get_mut(key.place() as usize) else { return Some(key) };
-            if row.due == Some(key) {
-                return Some(key);
-            }
-            self.wheel.pop_first();
-            if row.queued == Some(key) {
-                row.queued = row.due;
-                if let Some(due) = row.due {
-                    self.wheel.push(due);
+            match (self.events.first(), self.timer_queue.first()) {
+                (Some((event, _)), None) => return Some((event, Next::Event)),
+                (Some((event, _)), Some((timer, _))) if event < timer => {
+                    return Some((event, Next::Event));
                 }
-            } else {
-                self.orphans -= 1;
+                (_, Some((rank, &timer))) => {
+                    if self.settle_timer(rank, timer) {
+                        return Some((rank, Next::Timer));
+                    }
+                }
+                (None, None) => {
+                    // Entries that were worth nothing may have led past the present.
+                    self.timer_queue.restart(self.now_ns);
+                    self.events.restart(self.now_ns);
+                    return None;
+                }
             }
         }
+    }
+
+    /// Whether a timer is due at the first entry of the queue; otherwise moves it on or drops it.
+    fn settle_timer(&mut self, first: Rank, timer: TimerId) -> bool {
+        let row = &mut self.timers[timer.0 as usize];
+        if row.due == Some(first) {
+            return true;
+        }
+        self.timer_queue.take_first();
+        if row.queued == Some(first) {
+            row.queued = row.due;
+            if let Some(due) = row.due {
+                self.timer_queue.push(due, timer);
+            }
+        } else {
+            self.orphans -= 1;
+        }
+        false
     }
 
     /// Keeps the memory of timers that are moved earlier again and again in proportion. Each sweep
     /// is paid for by the moves since the last one.
     fn drop_orphans_if_many(&mut self) {
-        if self.orphans > 64 + self.timers.len() + self.events.len() {
+        if self.orphans > 64 + self.timers.len() {
             let timers = &self.timers;
-            self.wheel.retain(|key| {
-                timers.get(key.place() as usize).is_none_or(|row| row.queued == Some(key))
-            });
+            self.timer_queue.retain(|rank, timer| timers[timer.0 as usize].queued == Some(rank));
             self.orphans = 0;
         }
     }

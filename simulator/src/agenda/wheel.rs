@@ -1,228 +1,224 @@
-//! A hierarchical wheel of keys that sorts lazily.
+//! A hierarchical wheel of entries that sorts lazily.
 //!
-//! The keys due soonest are in the *run*, a short sorted list. All others lie unsorted in 16 levels
-//! of 16 slots: a key's level is the highest group of four bits in which its time differs from the
-//! *origin*, its slot there is the value of that group. So the lowest slot of the lowest level in
-//! use always holds the soonest keys. When the run is used up, that slot becomes the new run if it
-//! is small; otherwise only its first instant does, and the rest goes to lower levels.
+//! The entries due soonest are in the *run*, which is sorted and short. All others lie unsorted in
+//! 16 levels of 16 slots: an entry's level is the highest group of four bits in which its time
+//! differs from the *origin*, its slot there is the value of that group. So the lowest slot of the
+//! lowest level in use always holds the soonest entries. When the run is used up, that slot becomes
+//! the new run if it is small; otherwise its entries first go to the slots of a lower level.
 //!
-//! The idea of buckets that are sorted only when they come up is that of the calendar queue
-//! (R. Brown, CACM 31(10), 1988) and of the ladder queue (Tang, Goh and Thng, ACM TOMACS 15(3),
-//! 2005); the levels by differing digit are those of a radix heap (Ahuja, Mehlhorn, Orlin and
-//! Tarjan, JACM 37(2), 1990).
+//! Buckets that are sorted only when they come up are known from the calendar queue (R. Brown,
+//! CACM 31(10), 1988) and the ladder queue (Tang, Goh and Thng, ACM TOMACS 15(3), 2005), levels by
+//! differing digit from the radix heap (Ahuja, Mehlhorn, Orlin and Tarjan, JACM 37(2), 1990).
 //!
-//! Slots are chains of chunks from one pool. Chunks are used again in last in, first out order, so
-//! memory follows the number of keys, not the number of slots.
+//! Slots are lists of chunks, and an emptied chunk is the next one used: memory follows the number
+//! of entries, and what is written is mostly in the cache.
+
+use std::collections::VecDeque;
 
 /// Bits of time a level tells apart.
 const DIGIT_BITS: u32 = 4;
 const DIGITS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = (u64::BITS / DIGIT_BITS) as usize;
-/// A slot of up to this many keys becomes the run as a whole.
-const RUN_KEYS: u32 = 32;
-const CHUNK_KEYS: usize = 32;
-/// No chunk.
-const NONE: u32 = u32::MAX;
+/// A slot of up to this many entries becomes the run as a whole.
+const RUN_ENTRIES: usize = 32;
+const CHUNK_ENTRIES: usize = 32;
 
-/// One entry: when it is due, its place among equal times, and what it stands for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Key {
+/// When something is due, and its place among equal times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rank {
     pub(super) at_ns: u64,
-    /// Sequence number above, place in the lowest `PLACE_BITS`.
-    order: u64,
+    pub(super) sequence: u64,
 }
 
-impl Key {
-    const PLACE_BITS: u32 = 24;
-    /// Places are smaller than this.
-    pub(super) const PLACES: u32 = 1 << Self::PLACE_BITS;
-
-    #[inline]
-    pub(super) fn new(at_ns: u64, sequence: u64, place: u32) -> Self {
-        assert!(sequence >> (u64::BITS - Self::PLACE_BITS) == 0, "at most 2^40 keys are made");
-        Self { at_ns, order: sequence << Self::PLACE_BITS | u64::from(place) }
-    }
-
-    #[inline]
-    pub(super) fn place(self) -> u32 {
-        self.order as u32 & (Self::PLACES - 1)
-    }
-
-    #[inline]
-    fn rank(self) -> u128 {
-        u128::from(self.at_ns) << u64::BITS | u128::from(self.order)
-    }
-}
-
-impl Ord for Key {
+impl Ord for Rank {
     #[inline]
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank().cmp(&other.rank())
+        // One wide comparison has no branch to mispredict.
+        let wide = |rank: &Self| u128::from(rank.at_ns) << u64::BITS | u128::from(rank.sequence);
+        wide(self).cmp(&wide(other))
     }
 }
 
-impl PartialOrd for Key {
+impl PartialOrd for Rank {
     #[inline]
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
+/// Values by rank; no two may have the same rank.
 #[derive(Debug)]
-pub(super) struct Wheel {
-    /// Sorted from `head` on; what lies before it has been taken.
-    run: Vec<Key>,
-    head: usize,
-    /// Keys up to this time belong in the run, later ones in the slots.
+pub(super) struct Wheel<T> {
+    run: VecDeque<Entry<T>>,
+    /// Entries up to this time belong in the run, later ones in the slots.
     run_end_ns: u64,
-    /// What the slots are relative to; not after any key in them.
+    /// What the slots are relative to; not after any entry in them.
     origin_ns: u64,
-    /// One bit for each level with a key.
+    /// One bit for each level with an entry.
     levels: u32,
-    /// One bit for each slot with a key, by level.
+    /// One bit for each slot with an entry, by level.
     digits: [u32; LEVELS],
     /// By level * `DIGITS` + digit.
-    slots: [Slot; LEVELS * DIGITS],
-    pool: Pool,
+    slots: [Slot<T>; LEVELS * DIGITS],
+    /// Empty chunks; the one emptied last is used first.
+    spare: Vec<Chunk<T>>,
+    len: usize,
 }
 
-/// A chain of chunks, all full but the last.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    first: u32,
-    last: u32,
-    keys: u32,
+#[derive(Debug)]
+struct Entry<T> {
+    rank: Rank,
+    value: T,
+}
+
+/// Up to `CHUNK_ENTRIES` entries, in a block of that size or none.
+type Chunk<T> = Vec<Entry<T>>;
+
+#[derive(Debug)]
+struct Slot<T> {
+    /// The chunk that is being filled.
+    last: Chunk<T>,
+    full: Vec<Chunk<T>>,
+    /// The soonest time here, `u64::MAX` while empty.
     min_ns: u64,
+    /// The latest time here, 0 while empty.
+    max_ns: u64,
 }
 
-const EMPTY: Slot = Slot { first: NONE, last: NONE, keys: 0, min_ns: u64::MAX };
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { last: Vec::new(), full: Vec::new(), min_ns: u64::MAX, max_ns: 0 }
+    }
+}
 
-impl Wheel {
+impl<T> Wheel<T> {
     pub(super) fn new() -> Self {
         Self {
-            run: Vec::new(),
-            head: 0,
+            run: VecDeque::new(),
             run_end_ns: 0,
             origin_ns: 0,
             levels: 0,
             digits: [0; LEVELS],
-            slots: [EMPTY; LEVELS * DIGITS],
-            pool: Pool::new(),
+            slots: std::array::from_fn(|_| Slot::default()),
+            spare: Vec::new(),
+            len: 0,
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     #[inline]
-    pub(super) fn push(&mut self, key: Key) {
-        if key.at_ns > self.run_end_ns {
-            self.file(key);
+    pub(super) fn push(&mut self, rank: Rank, value: T) {
+        self.len += 1;
+        if rank.at_ns > self.run_end_ns {
+            self.file(Entry { rank, value });
         } else {
-            self.insert(key);
+            self.insert(Entry { rank, value });
         }
     }
 
-    /// The least key.
+    /// The soonest entry.
     #[inline]
-    pub(super) fn first(&mut self) -> Option<Key> {
-        if self.head == self.run.len() {
+    pub(super) fn first(&mut self) -> Option<(Rank, &T)> {
+        if self.run.is_empty() && self.levels != 0 {
             self.open();
         }
-        self.run.get(self.head).copied()
+        self.run.front().map(|entry| (entry.rank, &entry.value))
     }
 
-    /// Drops the least key, which [`first`](Self::first) has just returned.
+    /// Takes the entry [`first`](Self::first) has just returned.
     #[inline]
-    pub(super) fn pop_first(&mut self) {
-        self.head += 1;
+    pub(super) fn take_first(&mut self) -> T {
+        self.len -= 1;
+        self.run.pop_front().expect("there is a first entry").value
     }
 
-    /// Makes `at_ns` the origin of an empty wheel, so that keys from then on spread well.
+    /// Makes `at_ns` the origin of an empty wheel, so that entries from then on spread well.
     pub(super) fn restart(&mut self, at_ns: u64) {
-        debug_assert!(self.levels == 0 && self.head == self.run.len(), "the wheel is empty");
+        debug_assert_eq!(self.len, 0, "the wheel is empty");
         self.origin_ns = at_ns;
         self.run_end_ns = at_ns;
     }
 
-    /// Drops all keys but those to keep.
-    pub(super) fn retain(&mut self, keep: impl Fn(Key) -> bool) {
-        self.run.drain(..self.head);
-        self.head = 0;
-        self.run.retain(|key| keep(*key));
-        self.refile(keep);
-    }
-
-    /// Adds a key to its slot.
-    #[inline]
-    fn file(&mut self, key: Key) {
-        let differs = key.at_ns ^ self.origin_ns;
-        let level = (differs | 1).ilog2() / DIGIT_BITS;
-        let digit = (key.at_ns >> (level * DIGIT_BITS)) as usize % DIGITS;
-        self.levels |= 1 << level;
-        self.digits[level as usize] |= 1 << digit;
-        let slot = &mut self.slots[level as usize * DIGITS + digit];
-        let fill = slot.keys as usize % CHUNK_KEYS;
-        if fill == 0 {
-            let chunk = self.pool.take();
-            match slot.keys {
-                0 => slot.first = chunk,
-                _ => self.pool.next[slot.last as usize] = chunk,
+    /// Drops all entries but those to keep.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Rank, &T) -> bool) {
+        self.run.retain(|entry| keep(entry.rank, &entry.value));
+        self.len = self.run.len();
+        self.refile(|wheel, entry| {
+            if keep(entry.rank, &entry.value) {
+                wheel.len += 1;
+                wheel.file(entry);
             }
-            slot.last = chunk;
-        }
-        self.pool.chunks[slot.last as usize][fill] = key;
-        slot.keys += 1;
-        slot.min_ns = slot.min_ns.min(key.at_ns);
+        });
     }
 
-    /// Adds a key to the run, from behind, as most new keys are late ones.
+    /// Adds an entry to its slot.
     #[inline]
-    fn insert(&mut self, key: Key) {
-        let mut at = self.run.len();
-        self.run.push(key);
-        while at > self.head && self.run[at - 1] > key {
-            self.run[at] = self.run[at - 1];
-            at -= 1;
+    fn file(&mut self, entry: Entry<T>) {
+        let level = level_of(entry.rank.at_ns, self.origin_ns);
+        self.file_at(level, entry);
+    }
+
+    /// Adds an entry to its slot on the given level.
+    #[inline]
+    fn file_at(&mut self, level: usize, entry: Entry<T>) {
+        let at_ns = entry.rank.at_ns;
+        let digit = (at_ns >> (level as u32 * DIGIT_BITS)) as usize % DIGITS;
+        self.levels |= 1 << level;
+        self.digits[level] |= 1 << digit;
+        let slot = &mut self.slots[level * DIGITS + digit];
+        slot.min_ns = slot.min_ns.min(at_ns);
+        slot.max_ns = slot.max_ns.max(at_ns);
+        if slot.last.len() == slot.last.capacity() {
+            let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(CHUNK_ENTRIES));
+            let full = std::mem::replace(&mut slot.last, next);
+            if !full.is_empty() {
+                slot.full.push(full);
+            }
         }
-        self.run[at] = key;
-        if self.head >= 2 * RUN_KEYS as usize && self.head >= self.run.len() / 2 {
-            self.run.drain(..self.head);
-            self.head = 0;
-        }
-        if self.run.len() - self.head > 4 * RUN_KEYS as usize {
+        slot.last.push(entry);
+    }
+
+    /// Adds an entry to the run.
+    #[inline]
+    fn insert(&mut self, entry: Entry<T>) {
+        // From behind: most new entries are late ones.
+        let at = self.run.iter().rposition(|other| other.rank < entry.rank).map_or(0, |at| at + 1);
+        self.run.insert(at, entry);
+        if self.run.len() > 4 * RUN_ENTRIES {
             self.spread();
         }
     }
 
-    /// Refills the run, which is used up, from the soonest slot; leaves it empty if there is none.
+    /// Refills the run, which is used up, from the soonest slot; there must be one.
     #[inline(never)]
     fn open(&mut self) {
-        self.run.clear();
-        self.head = 0;
-        if self.levels == 0 {
-            return;
-        }
-        let level = self.levels.trailing_zeros();
-        let digit = self.digits[level as usize].trailing_zeros();
-        let slot = self.take_slot(level as usize, digit as usize);
-        self.origin_ns = slot.min_ns;
-        self.run_end_ns = if slot.keys <= RUN_KEYS || level == 0 {
-            slot.min_ns | ((1 << (level * DIGIT_BITS)) - 1)
-        } else {
-            slot.min_ns
-        };
-        self.each(slot, |wheel, key| {
-            if key.at_ns > wheel.run_end_ns {
-                wheel.file(key);
-            } else {
-                wheel.run.push(key);
+        loop {
+            let level = self.levels.trailing_zeros() as usize;
+            let digit = self.digits[level].trailing_zeros() as usize;
+            let slot = &self.slots[level * DIGITS + digit];
+            let (min_ns, max_ns) = (slot.min_ns, slot.max_ns);
+            self.origin_ns = min_ns;
+            if min_ns == max_ns || slot.full.is_empty() && slot.last.len() <= RUN_ENTRIES {
+                self.run_end_ns = min_ns | ((1 << (level as u32 * DIGIT_BITS)) - 1);
+                self.run.clear();
+                self.empty_slot(level, digit, |wheel, entry| wheel.run.push_back(entry));
+                self.run.make_contiguous().sort_unstable_by_key(|entry| entry.rank);
+                return;
             }
-        });
-        self.run.sort_unstable();
+            // They agree in all digits above the one that tells the first from the last. That one
+            // is below this level, on which they agree by being in one slot.
+            let lower = level_of(min_ns, max_ns);
+            self.empty_slot(level, digit, |wheel, entry| wheel.file_at(lower, entry));
+        }
     }
 
     /// The run has grown too long: keeps its first instant and files the rest.
     #[cold]
     fn spread(&mut self) {
-        let first_ns = self.run[self.head].at_ns;
+        let first_ns = self.run.front().expect("the run is long").rank.at_ns;
         if self.run_end_ns == first_ns {
             return;
         }
@@ -230,93 +226,109 @@ impl Wheel {
         let back = first_ns < self.origin_ns;
         self.origin_ns = first_ns;
         if back {
-            // The run was opened ahead of the present, and earlier keys came in since.
-            self.refile(|_| true);
+            // The run was opened ahead of the present, and earlier entries came in since.
+            self.refile(Self::file);
         }
-        let instant = self.run[self.head..].partition_point(|key| key.at_ns == first_ns);
-        let rest = self.run.split_off(self.head + instant);
-        for key in rest {
-            self.file(key);
+        let instant = self.run.partition_point(|entry| entry.rank.at_ns == first_ns);
+        for entry in self.run.split_off(instant) {
+            self.file(entry);
         }
     }
 
-    /// Takes every key out of its slot and files those to keep by the present origin.
-    fn refile(&mut self, keep: impl Fn(Key) -> bool) {
+    /// Empties every slot. Entries that are filed meanwhile may be visited twice.
+    fn refile(&mut self, mut visit: impl FnMut(&mut Self, Entry<T>)) {
         for level in 0..LEVELS {
-            let mut digits = self.digits[level];
-            while digits != 0 {
-                let digit = digits.trailing_zeros() as usize;
-                digits &= digits - 1;
-                let slot = self.take_slot(level, digit);
-                self.each(slot, |wheel, key| {
-                    if keep(key) {
-                        wheel.file(key);
-                    }
-                });
+            for digit in 0..DIGITS {
+                if self.digits[level] & 1 << digit != 0 {
+                    self.empty_slot(level, digit, &mut visit);
+                }
             }
         }
     }
 
-    fn take_slot(&mut self, level: usize, digit: usize) -> Slot {
+    /// Takes a slot out, hands on its entries in order, and keeps its chunks.
+    #[inline]
+    fn empty_slot(
+        &mut self,
+        level: usize,
+        digit: usize,
+        mut visit: impl FnMut(&mut Self, Entry<T>),
+    ) {
         self.digits[level] &= !(1 << digit);
         if self.digits[level] == 0 {
             self.levels &= !(1 << level);
         }
-        std::mem::replace(&mut self.slots[level * DIGITS + digit], EMPTY)
-    }
-
-    /// Gives the keys of a slot that was taken out, and its chunks back to the pool.
-    #[inline]
-    fn each(&mut self, slot: Slot, mut visit: impl FnMut(&mut Self, Key)) {
-        let mut left = slot.keys as usize;
-        let mut chunk = slot.first;
-        while left > 0 {
-            let keys = self.pool.chunks[chunk as usize];
-            chunk = self.pool.give_back(chunk);
-            for key in &keys[..left.min(CHUNK_KEYS)] {
-                visit(self, *key);
+        let Slot { last, mut full, .. } = std::mem::take(&mut self.slots[level * DIGITS + digit]);
+        for mut chunk in full.drain(..).chain([last]) {
+            for entry in chunk.drain(..) {
+                visit(self, entry);
             }
-            left = left.saturating_sub(CHUNK_KEYS);
+            self.spare.push(chunk);
+        }
+        let slot = &mut self.slots[level * DIGITS + digit];
+        if slot.full.capacity() == 0 {
+            slot.full = full;
         }
     }
 }
 
-#[derive(Debug)]
-struct Pool {
-    chunks: Vec<[Key; CHUNK_KEYS]>,
-    /// By chunk: the next one of its slot or of the free list.
-    next: Vec<u32>,
-    /// The chunk given back last.
-    free: u32,
+/// The level of the highest digit in which two times differ; the lowest for equal ones.
+#[inline]
+fn level_of(a_ns: u64, b_ns: u64) -> usize {
+    (((a_ns ^ b_ns) | 1).ilog2() / DIGIT_BITS) as usize
 }
 
-impl Pool {
-    fn new() -> Self {
-        Self { chunks: Vec::new(), next: Vec::new(), free: NONE }
-    }
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
-    #[inline]
-    fn take(&mut self) -> u32 {
-        if self.free == NONE {
-            return self.grow();
+    use super::{Rank, Wheel};
+
+    impl<T> Wheel<T> {
+        /// Entries there is memory for.
+        fn capacity(&self) -> usize {
+            let slots = self.slots.iter().flat_map(|slot| slot.full.iter().chain([&slot.last]));
+            slots.chain(&self.spare).map(Vec::capacity).sum::<usize>() + self.run.capacity()
         }
-        let chunk = self.free;
-        self.free = self.next[chunk as usize];
-        chunk
     }
 
-    #[cold]
-    fn grow(&mut self) -> u32 {
-        self.chunks.push([Key::default(); CHUNK_KEYS]);
-        self.next.push(NONE);
-        (self.chunks.len() - 1) as u32
+    /// A binary heap would hold 100,000 entries of the same size.
+    #[test]
+    fn memory_follows_the_number_of_entries_and_does_not_creep() {
+        const ENTRIES: u64 = 100_000;
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut wheel = Wheel::new();
+        let mut sequence = 0;
+        let mut push = |wheel: &mut Wheel<u64>, now_ns| {
+            sequence += 1;
+            let delay_ns = rng.random::<u64>() >> rng.random_range(20..50);
+            wheel.push(Rank { at_ns: now_ns + delay_ns, sequence }, 0);
+        };
+        (0..ENTRIES).for_each(|_| push(&mut wheel, 0));
+        for turn in 0..2_000_000 {
+            let (rank, _) = wheel.first().expect("as many stay");
+            wheel.take_first();
+            push(&mut wheel, rank.at_ns);
+            if turn % 1000 == 0 {
+                assert!(wheel.capacity() as u64 <= ENTRIES * 13 / 10, "turn {turn}");
+            }
+        }
+        assert_eq!(wheel.len() as u64, ENTRIES);
     }
 
-    /// Frees a chunk and returns the one that followed it.
-    #[inline]
-    fn give_back(&mut self, chunk: u32) -> u32 {
-        let next = std::mem::replace(&mut self.next[chunk as usize], self.free);
-        self.free = chunk;
-        next
+    /// Inserting into the run is only cheap while it is short.
+    #[test]
+    fn the_run_stays_short_whatever_comes_in_below_its_end() {
+        for descending in [false, true] {
+            let mut wheel = Wheel::new();
+            wheel.push(Rank { at_ns: u64::MAX, sequence: 0 }, ());
+            wheel.first();
+            for sequence in 1..10_000 {
+                let at_ns = if descending { 10_000 - sequence } else { sequence } * 1000;
+                wheel.push(Rank { at_ns, sequence }, ());
+                assert!(wheel.run.len() <= 4 * super::RUN_ENTRIES, "at {at_ns}");
+            }
+        }
     }
 }
