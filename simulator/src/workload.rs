@@ -371,7 +371,14 @@ impl Script {
             },
             word: from_base36(word_number)?,
         };
-        begins_with(word, token).then_some(token)
+        begins_with(word, token).is_some().then_some(token)
+    }
+
+    /// As [`Script::token`], for a word of a text: exactly as somebody wrote it, nothing glued to it.
+    pub fn word_token(&self, word: &str) -> Option<Token> {
+        let token = self.token(word)?;
+        let whole = self.audit || begins_with(word.trim_end(), token) == Some(0);
+        whole.then_some(token)
     }
 }
 
@@ -391,12 +398,12 @@ fn token_text(token: Token) -> String {
     text
 }
 
-/// Whether a word begins with the spelling of a token, to the letter.
-fn begins_with(word: &str, token: Token) -> bool {
+/// Where a word begins with the spelling of a token, to the letter: how many bytes follow.
+fn begins_with(word: &str, token: Token) -> Option<usize> {
     let mut letters = word.bytes();
     let mut same = true;
     spell(token, |letter| same &= letters.next() == Some(letter));
-    same
+    same.then(|| letters.len())
 }
 
 fn spell(token: Token, mut put: impl FnMut(u8)) {
@@ -540,5 +547,10 @@ mod tests {
                 assert_eq!(script.token(stranger), None, "{stranger:?}");
             }
         }
+        script.audit = false;
+        let token = Token { source: TokenSource::Asked(7), word: 1 };
+        let word = token_text(token);
+        assert_eq!(script.word_token(&format!("{word} ")), Some(token));
+        assert_eq!(script.word_token(&format!("{word}{word} ")), None, "glued together");
     }
 }

@@ -95,7 +95,10 @@ impl<'r> View<'r> {
                     Content::Register(value) => usize::from(value.is_some()),
                     Content::Counter(_) => 0,
                     Content::Set(elements) => elements.len(),
-                    Content::Text(text) => ledger.script.words(text).count(),
+                    // Space alone is nobody's.
+                    Content::Text(text) => {
+                        ledger.script.words(text).filter(|word| !word.trim().is_empty()).count()
+                    }
                 };
                 if buffer.len() != expected {
                     return Err(format!("cell {cell} shows something that nobody wrote"));

@@ -406,7 +406,7 @@ impl<'a> Ledger<'a> {
         }
         let mut position = 0;
         for word in self.script.words(text) {
-            let token = self.script.token(word);
+            let token = self.script.word_token(word);
             if position < at {
                 before = token;
             } else if position < at + delete {
@@ -433,7 +433,9 @@ impl<'a> Ledger<'a> {
                 );
             }
             Content::Text(text) => {
-                into.extend(self.script.words(text).filter_map(|word| self.script.token(word)));
+                into.extend(
+                    self.script.words(text).filter_map(|word| self.script.word_token(word)),
+                );
             }
         }
     }

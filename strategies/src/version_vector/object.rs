@@ -295,12 +295,14 @@ fn missing_words(alternatives: &[&Version]) -> Vec<String> {
     others.iter().flat_map(|other| words(other)).filter(|word| known.insert(word.clone())).collect()
 }
 
+/// Every word keeps its distance, from what stands before it and from what somebody will type after it.
 fn append_words(text: &mut String, words: &[String]) {
+    if !words.is_empty() && text.chars().next_back().is_some_and(|last| !last.is_whitespace()) {
+        text.push(' ');
+    }
     for word in words {
-        if text.chars().next_back().is_some_and(|last| !last.is_whitespace()) {
-            text.push(' ');
-        }
         text.push_str(word);
+        text.push(' ');
     }
 }
 
@@ -465,7 +467,7 @@ mod tests {
         texts.all_equal();
         assert_eq!(texts.contents(0).len(), 2);
         texts.write(0, &splice(0, 4, ""));
-        assert_eq!(texts.contents(0), [Content::Text("milk eggs bread".into())]);
+        assert_eq!(texts.contents(0), [Content::Text("milk eggs bread ".into())]);
 
         let mut counters = Copies::new(FieldKind::Counter, 2);
         counters.write(0, &Edit::Add { cell: CELL, amount: -5 });
@@ -522,5 +524,19 @@ mod tests {
         texts.write(0, &splice(0, 0, "end "));
         let [Content::Text(text)] = &texts.contents(0)[..] else { panic!("one text") };
         assert_eq!(text.split_whitespace().count(), 5 + 100 + 1, "{text}");
+    }
+
+    #[test]
+    fn appended_words_are_not_glued_to_what_is_typed_after_them() {
+        let mut texts = Copies::new(FieldKind::Text, 2);
+        texts.write(0, &splice(0, 0, "one "));
+        texts.write(1, &splice(0, 0, "two "));
+        texts.all_equal();
+        texts.write(0, &splice(0, 0, ""));
+        texts.write(0, &splice(8, 0, "three "));
+        let [Content::Text(text)] = &texts.contents(0)[..] else { panic!("one text") };
+        let mut words: Vec<&str> = text.split_whitespace().collect();
+        words.sort_unstable();
+        assert_eq!(words, ["one", "three", "two"]);
     }
 }
