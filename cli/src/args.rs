@@ -57,7 +57,7 @@ pub(crate) struct TrialArgs {
     #[arg(long, value_name = "N|A..B")]
     pub(crate) seeds: Option<Seeds>,
     /// Trials at the same time; the results are the same for any number [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) jobs: Option<u32>,
 }
 

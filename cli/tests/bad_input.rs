@@ -19,7 +19,7 @@ fn mistakes_in_arguments() {
         (&["run", "small", "--seeds", "5..3"], 2, &["--seeds", "no seed in it"]),
         (&["run", "small", "--seeds", "many"], 2, &["--seeds", "`20`", "`5..15`"]),
         (&["run", "small", "--seeds", "9999999"], 2, &["at most 1000000"]),
-        (&["run", "small", "--jobs", "0"], 2, &["--jobs", "0 is not in 1.."]),
+        (&["run", "small", "--jobs", "0"], 2, &["--jobs", "0 is not in 1..=1024"]),
         (&["run", "small", "--format", "xml"], 2, &["--format", "markdown"]),
         (&["run", "small", "--set", "x"], 2, &["--set x", "PATH=VALUE"]),
         (&["run", "small", "--out", "a-file"], 2, &["--out", "a-file is not a folder"]),

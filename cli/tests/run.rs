@@ -120,3 +120,20 @@ fn a_folder_that_cannot_be_written_ends_with_1() {
     let run = ["run", "small", "--seeds", "1", "--strategy", "lww/hlc", "--out", "out"];
     folder.run(&run).ended(1).says(&["cannot write out/small/report.html"]);
 }
+
+#[test]
+fn the_command_in_the_manifest_repeats_the_run() {
+    let folder = Folder::new("run-manifest");
+    let set = ["--set", "analysis=\"it's short\"", "--set", "data.records=9"];
+    let run = ["run", "small", "--seeds", "3..4", "--strategy", "lww/*", "--quiet", "--out", "a"];
+    folder.run(&[run.as_slice(), &set].concat()).ended(0);
+    let manifest: serde_json::Value =
+        serde_json::from_str(&folder.read("a/small/manifest.json")).expect("JSON");
+    let command = manifest["command"].as_str().expect("a command");
+    let words = command.strip_prefix("reconverge ").expect("it is this program");
+    let script = format!("\"$0\" {words} --quiet --out b");
+    let shell =
+        folder.run_program("sh".as_ref(), &["-c", &script, env!("CARGO_BIN_EXE_reconverge")]);
+    shell.ended(0);
+    assert_eq!(folder.files("a"), folder.files("b"));
+}

@@ -40,7 +40,9 @@ impl RunInfo {
     pub fn command(&self) -> String {
         let mut words =
             vec!["reconverge".to_owned(), "run".to_owned(), quoted(&self.scenario_name)];
-        words.extend(["--strategies".to_owned(), quoted(&self.strategies.join(","))]);
+        for strategy in &self.strategies {
+            words.extend(["--strategy".to_owned(), quoted(strategy)]);
+        }
         words.extend(["--seeds".to_owned(), format!("{}..{}", self.seeds.start, self.seeds.end)]);
         for change in &self.overrides {
             words.extend(["--set".to_owned(), quoted(change)]);
@@ -101,7 +103,7 @@ mod tests {
     fn the_command_survives_a_shell() {
         assert_eq!(
             info().command(),
-            r#"reconverge run commuter --strategies lww/wall,lww/hlc --seeds 0..10 --set group.phone.count=4 --set 'analysis="it'\''s short"'"#
+            r#"reconverge run commuter --strategy lww/wall --strategy lww/hlc --seeds 0..10 --set group.phone.count=4 --set 'analysis="it'\''s short"'"#
         );
     }
 
