@@ -56,9 +56,6 @@ pub(crate) struct TrialArgs {
     /// How many seeds (0 to N−1), or which (from A until before B); else as many as the scenario says
     #[arg(long, value_name = "N|A..B")]
     pub(crate) seeds: Option<Seeds>,
-    /// Trials at the same time; the results are the same for any number [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(crate) jobs: Option<u32>,
 }
 
 /// Runs a scenario and compares its strategies
@@ -77,6 +74,9 @@ pub(crate) struct RunArgs {
     pub(crate) scenario: ScenarioArgs,
     #[command(flatten)]
     pub(crate) trials: TrialArgs,
+    /// Trials at the same time; the results are the same for any number [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) jobs: Option<u32>,
     /// Where to put the folder with the files
     #[arg(long, value_name = "DIR", default_value = "reconverge-out")]
     pub(crate) out: PathBuf,
@@ -155,6 +155,9 @@ pub(crate) struct CheckArgs {
     /// Runs each trial twice, on one thread and on several, and compares what happened
     #[arg(long)]
     pub(crate) determinism: bool,
+    /// So many threads for the second time [default: one for each core, at least two]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1024), requires = "determinism")]
+    pub(crate) jobs: Option<u32>,
 }
 
 /// Types a recorded editing session on one device and reads it on others

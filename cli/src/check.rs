@@ -27,7 +27,7 @@ pub(crate) fn check(args: &CheckArgs, known: &[&dyn Strategy]) -> Result<ExitCod
     select::budgeted(&loaded, &chosen, known)?;
     let seeds = seeds(&args.trials, scenario);
     if args.determinism {
-        return determinism::check(&cases(scenario, &chosen, seeds), jobs(&args.trials));
+        return determinism::check(&cases(scenario, &chosen, seeds), jobs(args.jobs));
     }
     let (strategies, count) = (chosen.len() as u64, seeds.end - seeds.start);
     let mut text = format!("{} is valid\n", args.scenario.scenario);

@@ -60,7 +60,7 @@ pub fn main_from(
     match dispatch(&args.command, strategies) {
         Ok(code) => code,
         Err(failure) => {
-            eprint!("{}", failure.text());
+            output::say(&failure.text());
             ExitCode::from(failure.code)
         }
     }

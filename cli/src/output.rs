@@ -42,6 +42,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     accept(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
+/// Writes a message. Where that is not possible nobody is left to tell.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Whether writing went well, or its reader has left.
 pub(crate) fn accept(written: io::Result<()>) -> Result<(), Failure> {
     match written {

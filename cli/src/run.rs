@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs, known: &[&dyn Strategy]) -> Result<ExitCode, F
     check_out(&args.out, &scenario.name)?;
 
     let cases = cases(scenario, &chosen, seeds.clone());
-    let results = run_trials(&cases, jobs(&args.trials), args.quiet);
+    let results = run_trials(&cases, jobs(args.jobs), args.quiet);
     let rows = results.iter().map(|result| &result.row);
     let broken = reports::check_budgets(&scenario.budgets, &budgeted, rows);
     let broken = broken.expect("the budgets were validated");
@@ -49,33 +49,36 @@ pub(crate) fn run(args: &RunArgs, known: &[&dyn Strategy]) -> Result<ExitCode, F
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let comparison = Comparison::new(&info, &results);
-    let product = match args.format {
-        Format::Table => {
-            let colour = match output::in_colour(Stream::Output) {
-                true => Colour::Ansi,
-                false => Colour::Plain,
-            };
-            reports::terminal(&comparison, &broken, colour)
-        }
-        Format::Csv => reports::csv(&comparison),
-        Format::Json => reports::json(&comparison),
-        Format::Markdown => reports::markdown(&comparison, &broken),
-    };
-    output::print(&product)?;
-    let folder =
+    let product = product(args.format, &comparison, &broken);
+    let written =
         reports::write_run(&args.out, &info, &results, &episode, &broken).map_err(|error| {
             let message = error.to_string();
             match error {
                 reports::WriteError::Io { source, .. } => Failure::io(message, source),
                 reports::WriteError::Name(_) => Failure::input(message),
             }
-        })?;
+        });
+    output::print(&product)?;
+    let folder = written?;
     if !args.quiet {
-        eprintln!("The report is {}", folder.join("report.html").display());
+        output::say(&format!("The report is {}\n", folder.join("report.html").display()));
     }
     let well = |result: &TrialResult| matches!(result.row.status, Status::Ok | Status::Unsupported);
     let all_well = broken.is_empty() && results.iter().all(well);
     Ok(ExitCode::from(if all_well { 0 } else { 1 }))
+}
+
+/// What goes to standard output.
+fn product(format: Format, comparison: &Comparison<'_>, broken: &[String]) -> String {
+    match format {
+        Format::Table if output::in_colour(Stream::Output) => {
+            reports::terminal(comparison, broken, Colour::Ansi)
+        }
+        Format::Table => reports::terminal(comparison, broken, Colour::Plain),
+        Format::Csv => reports::csv(comparison),
+        Format::Json => reports::json(comparison),
+        Format::Markdown => reports::markdown(comparison, broken),
+    }
 }
 
 /// The seeds that are asked for, or else as many as the scenario says.
@@ -84,9 +87,9 @@ pub(crate) fn seeds(args: &TrialArgs, scenario: &Scenario) -> Range<u64> {
 }
 
 /// How many trials run at the same time.
-pub(crate) fn jobs(args: &TrialArgs) -> usize {
+pub(crate) fn jobs(asked: Option<u32>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-    args.jobs.map_or_else(cores, |jobs| jobs as usize)
+    asked.map_or_else(cores, |jobs| jobs as usize)
 }
 
 /// Every strategy under every seed; the first seed in detail.

@@ -66,6 +66,8 @@ fn mistakes_in_arguments() {
         ),
         (&["run", "small", "--set", "sweep={}"], 2, &["`sweep`", "a later release"]),
         (&["check", "small", "--strategy", "x"], 2, &["no strategy matches `x`"]),
+        (&["check", "small", "--jobs", "2"], 2, &["--determinism"]),
+        (&["check", "small", "--determinism", "--jobs", "1"], 2, &["--jobs", "2..=1024"]),
         (&["show", "smal"], 2, &["did you mean `small`?"]),
         (&["list", "network"], 2, &["'networks'"]),
         (&["trace", "small"], 2, &["--strategy"]),
