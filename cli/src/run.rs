@@ -51,7 +51,7 @@ pub(crate) fn run(args: &RunArgs, known: &[&dyn Strategy]) -> Result<ExitCode, F
     let comparison = Comparison::new(&info, &results);
     let product = product(args.format, &comparison, &broken);
     let written =
-        reports::write_run(&args.out, &info, &results, &episode, &broken).map_err(|error| {
+        reports::write_comparison(&args.out, &comparison, &episode, &broken).map_err(|error| {
             let message = error.to_string();
             match error {
                 reports::WriteError::Io { source, .. } => Failure::io(message, source),

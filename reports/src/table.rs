@@ -112,8 +112,9 @@ pub(crate) fn schedule_note(cell: &Cell) -> Option<String> {
         .strategies
         .iter()
         .filter(|group| !group.is_unsupported() && group.schedule != cell.schedule);
-    let own: Vec<String> =
-        own.map(|group| format!("{} ({})", group.strategy, group.schedule)).collect();
+    let own: Vec<String> = own
+        .map(|group| format!("{} ({})", group.strategy, group.schedule.trim_end_matches(" (own)")))
+        .collect();
     (!own.is_empty()).then(|| format!("* under a schedule of its own: {}", human::list(&own)))
 }
 

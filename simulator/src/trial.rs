@@ -81,19 +81,6 @@ pub fn schedule_text(scenario: &Scenario, profile: &Profile) -> String {
 pub fn run(case: &Case<'_>, probes: &mut [&mut dyn Probe]) -> Finished {
     let Case { scenario, strategy, seed, .. } = *case;
     let profile = strategy.profile();
-    let row = |status, reason| Row {
-        scenario: scenario.name.clone(),
-        cell: "0".into(),
-        strategy: strategy.name().into(),
-        schedule: schedule_text(scenario, &profile),
-        seed,
-        status,
-        reason,
-        digest: 0,
-        world_digest: 0,
-        edits_asked: 0,
-        metrics: None,
-    };
     let streams = Streams::new(seed);
     let plans = plan(scenario, &streams);
     let drawn;
@@ -106,7 +93,7 @@ pub fn run(case: &Case<'_>, probes: &mut [&mut dyn Probe]) -> Finished {
     };
     let edits_asked = script.asked.len() as u64;
     if let Some(reason) = unsupported(scenario, &profile) {
-        let row = Row { edits_asked, ..row(Status::Unsupported, reason) };
+        let row = Row { edits_asked, ..empty_row(case, Status::Unsupported, reason) };
         let result = TrialResult {
             row,
             histograms: Histograms::default(),
@@ -164,7 +151,7 @@ pub fn run(case: &Case<'_>, probes: &mut [&mut dyn Probe]) -> Finished {
         world_digest: world.world_digest(),
         edits_asked,
         metrics,
-        ..row(status, reason)
+        ..empty_row(case, status, reason)
     };
     let timing = Timing { wall_us: 0, events: world.counts().events };
     let timeline = world.take_timeline();
@@ -188,7 +175,7 @@ pub fn run_all(
                     let mine = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(mine) else { break };
                     let begun_us = clock_us();
-                    let mut result = run(case, &mut []).result;
+                    let mut result = run_caught(case);
                     result.timing.wall_us = clock_us() - begun_us;
                     done(&result);
                     *results[mine].lock().expect("no thread panics while it holds this") =
@@ -201,6 +188,40 @@ pub fn run_all(
         slot.into_inner().expect("no thread panicked").expect("every case was taken by a thread")
     });
     finished.collect()
+}
+
+/// As [`run`], where a panic of the strategy is a failed trial and not the end of all others.
+fn run_caught(case: &Case<'_>) -> TrialResult {
+    let run = std::panic::AssertUnwindSafe(|| run(case, &mut []).result);
+    let caught = std::panic::catch_unwind(run);
+    caught.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+        let reason = format!("panicked: {said}");
+        TrialResult {
+            row: empty_row(case, Status::Failed, reason),
+            histograms: Histograms::default(),
+            timeline: Vec::new(),
+            timing: Timing::default(),
+        }
+    })
+}
+
+/// The row of a trial without figures.
+fn empty_row(case: &Case<'_>, status: Status, reason: String) -> Row {
+    Row {
+        scenario: case.scenario.name.clone(),
+        cell: "0".into(),
+        strategy: case.strategy.name().into(),
+        schedule: schedule_text(case.scenario, &case.strategy.profile()),
+        seed: case.seed,
+        status,
+        reason,
+        digest: 0,
+        world_digest: 0,
+        edits_asked: 0,
+        metrics: None,
+    }
 }
 
 fn metrics(

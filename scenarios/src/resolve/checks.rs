@@ -9,6 +9,25 @@ pub(crate) fn check(root: &Place<'_>, scenario: &Scenario) {
     check_hub(root, scenario);
     check_devices(root, scenario);
     check_mix(root, scenario);
+    check_audit(root, scenario);
+}
+
+/// In audit mode every character is unique, and there are only so many.
+fn check_audit(root: &Place<'_>, scenario: &Scenario) {
+    let users = scenario.groups.iter().filter(|group| group.user.is_some());
+    let users: u32 = users.map(|group| group.count).sum();
+    let hours = scenario.duration_ns as f64 / 3.6e12;
+    let most_edits = f64::from(users) * hours * scenario.workload.edits_per_hour;
+    let cells = scenario.data.records as usize * scenario.data.fields.len();
+    let small = most_edits <= 3000.0
+        && cells <= 4000
+        && scenario.data.record_bytes <= 60
+        && scenario.workload.splice_words <= 7;
+    if scenario.workload.audit && !small {
+        let expected = "false, or a small trial: at most 3000 edits if all users stay, 4000 fields, \
+                        records of 60 B, and 7 splice words";
+        at(root, "workload.audit").refuse::<()>(expected);
+    }
 }
 
 /// The value at `path`, or the whole where it is a default.

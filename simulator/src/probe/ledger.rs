@@ -298,7 +298,7 @@ impl<'a> Ledger<'a> {
                 let settled = self.holding.settled_ns(edit, seat as u32);
                 let after_us = settled.map(|ns| ns.saturating_sub(record.acted_ns) / 1000);
                 match after_us {
-                    Some(us) => histograms.settled.saturating_record(us),
+                    Some(us) => histograms.settled.record(us).expect("histograms grow"),
                     None => unsettled += 1,
                 }
                 everywhere = everywhere.zip(after_us).map(|(a, b): (u64, u64)| a.max(b));

@@ -2,7 +2,7 @@
 
 use super::{Ending, Event, World};
 use crate::fact::{Fact, Phase};
-use reconverge_strategies::{PartitionId, Rendering, Scope, Shown};
+use reconverge_strategies::{Content, PartitionId, Rendering, Scope, Shown};
 
 /// How far settling has come.
 #[derive(Debug, Default)]
@@ -122,11 +122,26 @@ impl World<'_> {
 }
 
 fn shown_text(shown: Option<&Shown>) -> String {
-    let text = match shown {
+    let contents: Vec<String> = match shown {
         None => return "nothing".into(),
-        Some(shown) => format!("{shown:?}"),
+        Some(shown) => shown.contents().map(content_text).collect(),
     };
-    match text.char_indices().nth(80) {
+    contents.join(" or ")
+}
+
+/// A content in few words.
+fn content_text(content: &Content) -> String {
+    let text = match content {
+        Content::Register(None) => "nothing".into(),
+        Content::Register(Some(value)) => format!("{:?}", value.as_str()),
+        Content::Counter(sum) => sum.to_string(),
+        Content::Set(elements) => {
+            let elements: Vec<&str> = elements.iter().map(|element| element.as_str()).collect();
+            format!("{{{}}}", elements.join(", "))
+        }
+        Content::Text(text) => format!("{text:?}"),
+    };
+    match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", &text[..at]),
         None => text,
     }

@@ -49,7 +49,7 @@ impl Strategy for Central {
 
     fn profile(&self) -> Profile {
         Profile {
-            summary: "a server orders batches of edits and transforms them to fit; clients keep one batch in flight",
+            summary: "A server orders batches of edits and transforms them to fit; clients keep one batch in flight",
             register: Support::Native,
             counter: Support::Native,
             set: Support::Native,

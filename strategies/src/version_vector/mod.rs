@@ -54,13 +54,13 @@ impl Strategy for VersionVector {
     fn profile(&self) -> Profile {
         let (summary, counter, set, text) = match self.policy {
             Policy::Siblings => (
-                "a version vector for each field; values written without knowing each other are shown to the user",
+                "A version vector for each field; values written without knowing each other are shown to the user",
                 "one opaque sum: of rival sums one survives an Add, and what others had added is lost",
                 "one opaque value: rival sets are shown as alternatives; an Insert or Remove takes their union",
                 "one opaque value: rival texts are shown as alternatives; a Splice edits the first and appends words that only others have",
             ),
             Policy::Merge => (
-                "a version vector for each field; of values written without knowing each other a fixed rule shows one",
+                "A version vector for each field; of values written without knowing each other a fixed rule shows one",
                 "one opaque sum: of rival sums the one farthest from zero is shown, and what others had added is lost",
                 "one opaque value: of rival sets the union is shown, so that a concurrent Remove may come undone",
                 "one opaque value: of rival texts the one whose author had seen more is shown, and the others are lost",
