@@ -241,9 +241,13 @@ impl FullCopyReplica {
         out: &mut Outbox,
     ) {
         let peers = &mut self.peers;
+        // Nothing is owed to the sender, as mostly: then what it has as we have it needs no note.
+        let settled = peers.get(&from).is_some_and(|p| p.changed.is_empty() && p.sent.is_empty());
         let mut notes = 0;
         self.document.merge(clock.wall, updates, cargo, out, |outcome| {
-            notes += note(peers, &outcome, Some(from));
+            if !(settled && outcome.news == Ordering::Equal) {
+                notes += note(peers, &outcome, Some(from));
+            }
         });
         out.work(notes);
     }

@@ -12,9 +12,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// An empty message.
+    /// An empty message, with room for what most messages need.
     pub fn new() -> Self {
-        Self::default()
+        Writer { bytes: Vec::with_capacity(96) }
     }
 
     /// Continues after bytes that are already there.

@@ -91,7 +91,7 @@ pub struct Journal {
     written: Written,
 }
 
-/// A snapshot is due when the journal since the last one exceeds this, and the last one: snapshots at most double what is written.
+/// A snapshot is due when the journal since the last one exceeds this, and twice the last one: snapshots add at most half to what is written.
 const SNAPSHOT_AFTER_BYTES: u64 = 16 * 1024;
 
 impl Journal {
@@ -120,7 +120,7 @@ impl Journal {
         if self.keeps {
             self.since.push((clock, input));
         }
-        if self.since_bytes <= SNAPSHOT_AFTER_BYTES.max(self.snapshot.len() as u64) {
+        if self.since_bytes <= SNAPSHOT_AFTER_BYTES.max(2 * self.snapshot.len() as u64) {
             return 0;
         }
         self.snapshot.clear();

@@ -79,6 +79,8 @@ struct Visible {
 struct View<'r> {
     rendering: &'r Rendering,
     tokens: Vec<(Token, Visible)>,
+    /// Whether each word of each edit in the ledger is shown, edit after edit.
+    shows: Vec<bool>,
 }
 
 impl<'r> View<'r> {
@@ -116,7 +118,13 @@ impl<'r> View<'r> {
             }
             same
         });
-        Ok(View { rendering, tokens })
+        let mut view = View { rendering, tokens, shows: Vec::new() };
+        for record in &ledger.edits {
+            let words = (0..words(&record.intent)).map(|word| view.shows(token(record, word)));
+            let words: Vec<bool> = words.collect();
+            view.shows.extend(words);
+        }
+        Ok(view)
     }
 
     fn get(&self, token: Token) -> Visible {
@@ -204,6 +212,15 @@ pub fn close(
     }
     closing.texts(&mut accounts);
     Ok(accounts)
+}
+
+/// How many tokens an edit inserts.
+fn words(intent: &Intent) -> u32 {
+    match intent {
+        Intent::Put | Intent::Insert => 1,
+        Intent::Splice { inserted, .. } => inserted.len() as u32,
+        _ => 0,
+    }
 }
 
 fn token(record: &EditRecord, word: u32) -> Token {
@@ -467,16 +484,15 @@ fn check_reports(
     };
     let taken_away =
         |token: Token| removers.of(token).iter().any(|by| ledger.holding.holds(*by, seat));
+    let mut shows = view.shows.iter();
     for (index, record) in ledger.edits.iter().enumerate() {
-        let words = match &record.intent {
-            Intent::Put | Intent::Insert => 1,
-            Intent::Splice { inserted, .. } => inserted.len() as u32,
-            _ => continue,
-        };
         let reported = ledger.holding.shown(index as u32, seat) > 0;
-        for word in 0..words {
+        for word in 0..words(&record.intent) {
+            let visible = *shows.next().expect("as many as there are words");
+            if visible == reported {
+                continue;
+            }
             let token = token(record, word);
-            let visible = view.shows(token);
             if visible && !reported && !chosen(record.cell, token) {
                 return Err(format!(
                     "r{seat} shows edit {} and never reported it, or reported it replaced",
