@@ -354,7 +354,10 @@ fn devices(world: &World<'_>, metrics: &mut Metrics, renderings: &[Rendering], e
     }
     let radio_pj: u64 = radio.iter().sum();
     let total_pj = radio_pj + cpu_pj + storage_pj;
-    let mj = |pj: u64| Some(pj / PJ_PER_MJ);
+    // Rounded before they are added, so that the columns add up.
+    let mj = |pj: u64| pj / PJ_PER_MJ;
+    let radio_mj = radio.map(mj);
+    let energy_mj = [radio_mj.iter().sum(), mj(cpu_pj), mj(storage_pj)];
     metrics.storage_written_bytes = Some(written.0 + written.1 + written.2);
     metrics.storage_own_bytes = Some(written.0);
     metrics.storage_received_bytes = Some(written.1);
@@ -363,14 +366,14 @@ fn devices(world: &World<'_>, metrics: &mut Metrics, renderings: &[Rendering], e
     metrics.records_touched = (records.2 > 0).then(|| records.1 / records.2);
     metrics.work_units = Some(work.0);
     metrics.work_recovery_units = Some(work.1);
-    metrics.energy_radio_mj = mj(radio_pj);
-    metrics.energy_cpu_mj = mj(cpu_pj);
-    metrics.energy_storage_mj = mj(storage_pj);
-    metrics.energy_total_mj = mj(total_pj);
-    metrics.energy_baseline_mj = mj(baseline_pj);
-    metrics.energy_radio_promotion_mj = mj(radio[0]);
-    metrics.energy_radio_transfer_mj = mj(radio[1]);
-    metrics.energy_radio_tail_mj = mj(radio[2]);
+    metrics.energy_radio_mj = Some(energy_mj[0]);
+    metrics.energy_cpu_mj = Some(energy_mj[1]);
+    metrics.energy_storage_mj = Some(energy_mj[2]);
+    metrics.energy_total_mj = Some(energy_mj.iter().sum());
+    metrics.energy_baseline_mj = Some(mj(baseline_pj));
+    metrics.energy_radio_promotion_mj = Some(radio_mj[0]);
+    metrics.energy_radio_transfer_mj = Some(radio_mj[1]);
+    metrics.energy_radio_tail_mj = Some(radio_mj[2]);
     metrics.energy_per_edit_uj =
         (edits_asked > 0).then(|| total_pj / (PJ_PER_MJ / 1000) / edits_asked);
     metrics.radio_on_ms = Some(on_ns / 1_000_000);

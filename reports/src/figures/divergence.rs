@@ -1,4 +1,4 @@
-//! How many people look at outdated data, over the course of a trial.
+//! How many edits have not reached everybody, over the course of a trial.
 
 use std::collections::BTreeMap;
 
@@ -33,8 +33,9 @@ pub(super) fn draw(cell: &Cell) -> Figure {
         })
         .filter(|course| !course.points.is_empty())
         .collect();
-    let title = "How many people look at outdated data?";
-    let subtitle = "People's devices that lack an edit which somebody else has made and saved, median over seeds";
+    let title = "How far are people apart?";
+    let subtitle =
+        "Edits that somebody's device does not hold yet, at each moment, median over seeds";
     let height = (150 + 24 * courses.len() as i32).max(430);
     let frame = Frame::beside_legend(height, courses.iter().map(|course| course.name.as_str()));
     let svg = figure(height, title, subtitle, |canvas| match courses.is_empty() {
@@ -51,7 +52,7 @@ fn course(group: &Group) -> Vec<(u64, f64)> {
     let mut moments: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for (trial, _) in group.measured() {
         for row in trial.timeline.iter().filter(|row| row.device.is_none()) {
-            moments.entry(row.at_s).or_default().push(row.seats_diverged as f64);
+            moments.entry(row.at_s).or_default().push(row.edits_pending as f64);
         }
     }
     moments.into_iter().filter_map(|(at_s, values)| Some((at_s, median(&values)?))).collect()
@@ -77,7 +78,7 @@ fn plot(canvas: &Canvas, frame: Frame, courses: &[Course]) {
     let x_ticks: Vec<(i32, String)> = (0..=last_s / time_step)
         .map(|tick| (x(tick * time_step), moment(tick * time_step, time_step)))
         .collect();
-    canvas.axes(frame, ("time of the trial", &x_ticks), ("devices", &y_ticks));
+    canvas.axes(frame, ("time of the trial", &x_ticks), ("edits", &y_ticks));
     let mut markers = Vec::new();
     for (index, course) in courses.iter().enumerate() {
         let line: Vec<(i32, i32)> =
