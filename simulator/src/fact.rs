@@ -92,7 +92,7 @@ pub enum Fact<'a> {
         to: u32,
         /// What was written.
         bytes: &'a [u8],
-        /// When it arrives; none where it is lost.
+        /// When it reaches the receiver's link; none where it is lost.
         arrives_ns: Option<u64>,
     },
     /// A message arrived.

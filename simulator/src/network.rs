@@ -5,11 +5,13 @@
 //! time and repeated bytes; over datagrams, the message. Congestion control is not modelled.
 //!
 //! The fate of a packet is a stateless hash of (seed, link, direction, tick, n-th at that tick) under the weather of that moment, so that
-//! a chatty strategy meets the same storm as a quiet one.
+//! a chatty strategy meets the same storm as a quiet one. A packet that is sent again meets the weather of its new moment.
+//!
+//! A link is asked about a message when the message reaches it, never earlier: what is late for one device holds up nobody else.
 
 use crate::device::radio::{Direction, Radio};
 use crate::plan::Stretches;
-use crate::streams::{Streams, duration_ns, happens};
+use crate::streams::{Streams, duration_ns, happens, mix};
 use reconverge_scenarios::{Encryption, Link, Loss, Transport, TransportKind};
 
 /// IPv4 (RFC 791) and TCP with timestamps (RFC 9293, RFC 7323): 20 + 20 + 12 bytes a packet.
@@ -54,13 +56,15 @@ pub struct Traffic {
     pub retransmitted: u64,
 }
 
-/// When a message arrives.
+/// A message on its way from the link of its sender to that of its receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Arrival {
-    /// When; `None` where it was lost.
-    pub at_ns: Option<u64>,
-    /// When it arrives a second time.
+pub struct Passage {
+    /// When it reaches the receiver's link; `None` where it is lost.
+    pub reaches_ns: Option<u64>,
+    /// When a second copy of it does.
     pub again_ns: Option<u64>,
+    /// What the receiver's link has to carry.
+    pub wire_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -85,11 +89,19 @@ pub struct Network {
     traffic: Traffic,
 }
 
-/// One end of a path, and the direction in which a message crosses its link.
+/// One packet, and the draws that decide about it on the link of its sender and on that of its receiver.
 #[derive(Clone, Copy)]
-struct End {
-    device: usize,
-    direction: Direction,
+struct Packet {
+    ends: [usize; 2],
+    fates: [u64; 2],
+}
+
+/// One message of the set-up of a session.
+#[derive(Clone, Copy)]
+struct Leg {
+    sender: usize,
+    receiver: usize,
+    bytes: u64,
 }
 
 impl Network {
@@ -135,15 +147,16 @@ impl Network {
         self.links[from].model.mtu_bytes.min(self.links[to].model.mtu_bytes).into()
     }
 
-    /// Sends a message of `bytes` at `now_ns`. Over sessions it is never lost here: the caller drops it where its session is cut.
-    pub fn send(&mut self, now_ns: u64, from: usize, to: usize, bytes: u64) -> Arrival {
+    /// Sends a message of `bytes` at `now_ns`. Over sessions it is never lost here: the caller drops it where its session is cut. When it
+    /// reaches the receiver's link, [`Network::receive`] takes it off.
+    pub fn send(&mut self, now_ns: u64, from: usize, to: usize, bytes: u64) -> Passage {
         match self.transport.kind {
             TransportKind::Session => self.send_in_session(now_ns, from, to, bytes),
             TransportKind::Datagram => self.send_datagram(now_ns, from, to, bytes),
         }
     }
 
-    fn send_in_session(&mut self, now_ns: u64, from: usize, to: usize, bytes: u64) -> Arrival {
+    fn send_in_session(&mut self, now_ns: u64, from: usize, to: usize, bytes: u64) -> Passage {
         // WebSocket framing (RFC 6455, 5.2): messages of clients are masked.
         let frame = match bytes {
             0..126 => 2,
@@ -164,21 +177,12 @@ impl Network {
         let rto_ns = MIN_RTO_NS.max(2 * base_ns);
         let (mut slowest_ns, mut again) = (0, 0);
         for packet in 0..packets {
-            let mut wait_ns = 0;
-            for retry in 0..MAX_RETRIES {
-                let (lost, jitter_ns) = self.packet(now_ns, from, to);
-                if !lost {
-                    wait_ns += jitter_ns;
-                    break;
-                }
-                wait_ns += rto_ns << retry;
-                let size =
-                    if packet + 1 < packets { segment } else { payload - segment * (packets - 1) };
-                again += size + TCP_HEADER_BYTES;
-            }
+            let (wait_ns, losses) = self.insist(now_ns, from, to, rto_ns);
+            let size =
+                if packet + 1 < packets { segment } else { payload - segment * (packets - 1) };
+            again += u64::from(losses) * (size + TCP_HEADER_BYTES);
             slowest_ns = slowest_ns.max(wait_ns);
         }
-        let at_ns = self.cross_down(sent_ns + base_ns + slowest_ns, to, wire);
         self.repeat(from, to, again);
         self.repeat(to, from, acks);
         self.count(from, to, wire + again);
@@ -187,10 +191,11 @@ impl Network {
         self.traffic.encryption += encryption;
         self.traffic.retransmitted += again;
         self.traffic.ack += acks;
-        Arrival { at_ns: Some(at_ns), again_ns: None }
+        let reaches_ns = Some(sent_ns + base_ns + slowest_ns);
+        Passage { reaches_ns, again_ns: None, wire_bytes: wire }
     }
 
-    fn send_datagram(&mut self, now_ns: u64, from: usize, to: usize, bytes: u64) -> Arrival {
+    fn send_datagram(&mut self, now_ns: u64, from: usize, to: usize, bytes: u64) -> Passage {
         let record = match self.transport.encryption {
             Encryption::None => 0,
             Encryption::Tls13 => RECORD_BYTES,
@@ -202,64 +207,65 @@ impl Network {
         let base_ns = self.one_way_ns(from, to);
         let (mut any_lost, mut slowest_ns) = (false, 0);
         for _ in 0..packets {
-            let (lost, jitter_ns) = self.packet(now_ns, from, to);
-            any_lost |= lost;
-            slowest_ns = slowest_ns.max(jitter_ns);
+            let packet = self.packet(now_ns, from, to);
+            any_lost |= self.is_lost(packet, now_ns);
+            slowest_ns = slowest_ns.max(self.jitter_ns(packet));
         }
         self.count(from, to, wire);
         self.traffic.framing += packets * UDP_HEADER_BYTES;
         self.traffic.encryption += packets * record;
         if any_lost {
-            return Arrival::default();
+            return Passage::default();
         }
-        let at_ns = self.cross_down(sent_ns + base_ns + slowest_ns, to, wire);
         let duplicate_ppm =
             self.links[from].model.duplicate_ppm.max(self.links[to].model.duplicate_ppm);
-        let fate = self.fate(now_ns, End { device: from, direction: Direction::Up });
-        let again_ns = happens(fate, duplicate_ppm).then(|| {
-            let (_, jitter_ns) = self.packet(now_ns, from, to);
-            self.cross_down(sent_ns + base_ns + jitter_ns, to, wire)
-        });
-        Arrival { at_ns: Some(at_ns), again_ns }
+        let copy = self.packet(now_ns, from, to);
+        let again_ns =
+            happens(copy.fates[0], duplicate_ppm).then(|| sent_ns + base_ns + self.jitter_ns(copy));
+        Passage { reaches_ns: Some(sent_ns + base_ns + slowest_ns), again_ns, wire_bytes: wire }
     }
 
-    /// Opens a session (over datagrams: agrees on keys) from `from` at `now_ns`; returns when both ends may speak.
-    pub fn open(&mut self, now_ns: u64, from: usize, to: usize) -> u64 {
+    /// A message has reached the link of its receiver: returns when it is through.
+    pub fn receive(&mut self, now_ns: u64, to: usize, wire_bytes: u64) -> u64 {
+        self.cross_down(now_ns, to, wire_bytes)
+    }
+
+    /// Sends the n-th message that sets up a session (over datagrams: agrees on keys) from `from` to `to`; `None` where the one before was
+    /// the last. [`Network::receive_leg`] takes it off.
+    pub fn send_leg(&mut self, now_ns: u64, from: usize, to: usize, n: usize) -> Option<Passage> {
+        let Leg { sender, receiver, bytes } = self.leg(from, to, n)?;
+        let sent_ns = self.cross_up(now_ns, sender, bytes);
+        let (wait_ns, losses) = self.insist(now_ns, sender, receiver, HANDSHAKE_RTO_NS);
+        let again = u64::from(losses) * bytes;
+        self.repeat(sender, receiver, again);
+        self.count(sender, receiver, bytes + again);
+        self.traffic.retransmitted += again;
+        self.traffic.handshake += bytes;
+        let reaches_ns = Some(sent_ns + self.one_way_ns(sender, receiver) + wait_ns);
+        Some(Passage { reaches_ns, again_ns: None, wire_bytes: bytes })
+    }
+
+    /// The n-th message of a set-up has reached its receiver's link: returns when it is through, and who received it.
+    pub fn receive_leg(&mut self, now_ns: u64, from: usize, to: usize, n: usize) -> (u64, usize) {
+        let leg = self.leg(from, to, n).expect("what arrives was sent");
+        (self.cross_down(now_ns, leg.receiver, leg.bytes), leg.receiver)
+    }
+
+    /// There and back for each of the transport's and the encryption's exchanges.
+    fn leg(&self, from: usize, to: usize, n: usize) -> Option<Leg> {
         let session = self.transport.kind == TransportKind::Session;
-        let tls = self.transport.encryption == Encryption::Tls13;
         let header = if session { TCP_HEADER_BYTES } else { UDP_HEADER_BYTES };
-        let mut exchanges = Vec::with_capacity(2);
-        if session {
-            exchanges.push((TCP_OPEN_UP_BYTES, TCP_OPEN_DOWN_BYTES));
-        }
-        if tls {
+        let open = session.then_some((TCP_OPEN_UP_BYTES, TCP_OPEN_DOWN_BYTES));
+        let tls = (self.transport.encryption == Encryption::Tls13).then(|| {
             let segment = self.mtu_bytes(from, to).saturating_sub(header).max(1);
             let down = TLS_DOWN_BYTES + TLS_DOWN_BYTES.div_ceil(segment) * header;
-            exchanges.push((TLS_UP_BYTES + 2 * header, down));
-        }
-        let mut at_ns = now_ns;
-        for (up_bytes, down_bytes) in exchanges {
-            for (sender, receiver, bytes) in [(from, to, up_bytes), (to, from, down_bytes)] {
-                let sent_ns = self.cross_up(at_ns, sender, bytes);
-                let mut wait_ns = 0;
-                for retry in 0..MAX_RETRIES {
-                    let (lost, jitter_ns) = self.packet(at_ns, sender, receiver);
-                    if !lost {
-                        wait_ns += jitter_ns;
-                        break;
-                    }
-                    wait_ns += HANDSHAKE_RTO_NS << retry;
-                    self.repeat(sender, receiver, bytes);
-                    self.count(sender, receiver, bytes);
-                    self.traffic.retransmitted += bytes;
-                }
-                let base_ns = self.one_way_ns(sender, receiver);
-                at_ns = self.cross_down(sent_ns + base_ns + wait_ns, receiver, bytes);
-                self.count(sender, receiver, bytes);
-                self.traffic.handshake += bytes;
-            }
-        }
-        at_ns
+            (TLS_UP_BYTES + 2 * header, down)
+        });
+        let (up_bytes, down_bytes) = open.into_iter().chain(tls).nth(n / 2)?;
+        Some(match n % 2 {
+            0 => Leg { sender: from, receiver: to, bytes: up_bytes },
+            _ => Leg { sender: to, receiver: from, bytes: down_bytes },
+        })
     }
 
     /// Everything that the link of a device carried, both ways.
@@ -297,7 +303,7 @@ impl Network {
 
     /// Through the queue of the receiver's link; an idle radio is paged and woken first. Returns when the last bit has arrived.
     fn cross_down(&mut self, at_ns: u64, device: usize, bytes: u64) -> u64 {
-        let fate = self.fate(at_ns, End { device, direction: Direction::Down });
+        let fate = self.streams.fate([device as u64, PAGING, at_ns, 0]);
         let link = &mut self.links[device];
         let bits = bytes * 8;
         let mut start_ns = at_ns.max(link.free_ns[1]);
@@ -326,40 +332,55 @@ impl Network {
         }
     }
 
-    /// Whether one packet is lost on either link, and how long it is delayed on both together.
-    fn packet(&mut self, now_ns: u64, from: usize, to: usize) -> (bool, u64) {
-        let mut lost = false;
-        let mut delay_ns = 0;
-        for end in [
-            End { device: from, direction: Direction::Up },
-            End { device: to, direction: Direction::Down },
-        ] {
-            let fate = self.fate(now_ns, end);
-            let link = &self.links[end.device];
-            let ppm = match link.model.loss {
-                Loss::Independent { ppm } => ppm,
-                Loss::Bursts { good_ppm, bad_ppm, .. } => {
-                    if link.bad_spells.contains(now_ns) {
-                        bad_ppm
-                    } else {
-                        good_ppm
-                    }
-                }
-            };
-            lost |= happens(fate, ppm);
-            let (first, second) = (crate::streams::mix(fate ^ 1), crate::streams::mix(fate ^ 2));
-            delay_ns += duration_ns(&link.model.jitter, first, second);
+    /// Sends one packet until it gets through, first at `now_ns` and then with doubling pauses: how late that makes it, jitter included,
+    /// and how often it was lost.
+    fn insist(&mut self, now_ns: u64, from: usize, to: usize, rto_ns: u64) -> (u64, u32) {
+        let mut packet = self.packet(now_ns, from, to);
+        let (mut wait_ns, mut losses) = (0, 0);
+        while losses < MAX_RETRIES && self.is_lost(packet, now_ns + wait_ns) {
+            wait_ns += rto_ns << losses;
+            losses += 1;
+            packet.fates = packet.fates.map(|fate| mix(fate ^ AGAIN));
         }
-        (lost, delay_ns)
+        (wait_ns + self.jitter_ns(packet), losses)
     }
 
-    fn fate(&mut self, tick_ns: u64, end: End) -> u64 {
-        let slot = &mut self.links[end.device].ticks[end.direction as usize];
-        *slot = if slot.0 == tick_ns { (tick_ns, slot.1 + 1) } else { (tick_ns, 0) };
-        let nth = slot.1;
-        self.streams.fate([end.device as u64, end.direction as u64, tick_ns, nth])
+    /// The next packet of this tick from one device to another.
+    fn packet(&mut self, now_ns: u64, from: usize, to: usize) -> Packet {
+        let fates = [(from, Direction::Up), (to, Direction::Down)].map(|(device, direction)| {
+            let slot = &mut self.links[device].ticks[direction as usize];
+            *slot = if slot.0 == now_ns { (now_ns, slot.1 + 1) } else { (now_ns, 0) };
+            self.streams.fate([device as u64, direction as u64, now_ns, slot.1])
+        });
+        Packet { ends: [from, to], fates }
+    }
+
+    /// Whether a packet that is sent at `at_ns` is lost on either link.
+    fn is_lost(&self, packet: Packet, at_ns: u64) -> bool {
+        packet.ends.into_iter().zip(packet.fates).any(|(device, fate)| {
+            let link = &self.links[device];
+            let ppm = match link.model.loss {
+                Loss::Independent { ppm } => ppm,
+                Loss::Bursts { bad_ppm, .. } if link.bad_spells.contains(at_ns) => bad_ppm,
+                Loss::Bursts { good_ppm, .. } => good_ppm,
+            };
+            happens(fate, ppm)
+        })
+    }
+
+    /// How long a packet is delayed on both links together, beyond the fixed delays.
+    fn jitter_ns(&self, packet: Packet) -> u64 {
+        let jitters = packet.ends.into_iter().zip(packet.fates).map(|(device, fate)| {
+            duration_ns(&self.links[device].model.jitter, mix(fate ^ 1), mix(fate ^ 2))
+        });
+        jitters.sum()
     }
 }
+
+/// Takes the place of a direction in the draw for an idle radio's paging.
+const PAGING: u64 = 2;
+/// Makes the draws of a packet that is sent again.
+const AGAIN: u64 = 3;
 
 /// Time of bits at a rate, rounded up.
 fn transmission_ns(bits: u64, bits_per_s: u64) -> u64 {

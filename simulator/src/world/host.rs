@@ -213,6 +213,10 @@ impl World<'_> {
         hops: u32,
         edit: Option<(EditId, u64)>,
     ) {
+        if let HostInput::Link { peer, .. } = input {
+            let (pair, side) = self.pair_with(device, peer);
+            self.pairs[pair].untold[side] -= 1;
+        }
         let host = &mut self.hosts[device];
         let clock = host.clock.read(self.now_ns);
         host.journal.append(&input);
@@ -222,12 +226,23 @@ impl World<'_> {
             return self.fail(reason);
         }
         let was_sync = matches!(input, HostInput::Sync { .. });
+        let addressee = addressee(&input);
         let snapshot_bytes = host.journal.keep(clock, input, host.replica.as_ref());
         let work_units = self.out.work_units;
         let mut done_ns = self.now_ns + work_units * host.cpu.unit_ns;
-        let leaves = self.out.outputs.iter().any(|output| {
-            matches!(output, Output::Send { .. } | Output::Change(Change::Acknowledged { .. }))
-        });
+        let mut leaves = false;
+        for output in &self.out.outputs {
+            leaves |=
+                matches!(output, Output::Send { .. } | Output::Change(Change::Acknowledged { .. }));
+            if let Output::Send { to, .. } = output
+                && Some(*to) != addressee
+            {
+                let allowed = addressee.map_or("nobody".into(), |peer| peer.to_string());
+                let reason = format!("r{device} writes to {to} where it may write to {allowed}");
+                self.out.clear();
+                return self.fail(reason);
+            }
+        }
         let each_edit = edit.is_some() && host.storage.durability == Durability::Edit;
         let barrier = (leaves || each_edit) && host.journal.unsynced_bytes() > 0;
         let mut storage_ns = write_ns(&host.storage, snapshot_bytes);
@@ -303,6 +318,15 @@ impl World<'_> {
         }
     }
 
+    /// The pair of a device and a peer, and the device's side of it.
+    fn pair_with(&self, device: usize, peer: ReplicaId) -> (usize, usize) {
+        let is_it = |(pair, _): &&(u32, usize)| {
+            self.pairs[*pair as usize].other(device as u32) == Some(peer.0)
+        };
+        let (pair, side) = self.hosts[device].pairs.iter().find(is_it).expect("only peers meet");
+        (*pair as usize, *side)
+    }
+
     fn transmit(&mut self, from: usize, to: ReplicaId, bytes: Vec<u8>, cargo: Cargo, hops: u32) {
         let length = bytes.len() as u64;
         self.counts.messages += 1;
@@ -315,17 +339,12 @@ impl World<'_> {
             ));
         }
         let (from_number, to_number) = (from as u32, to.0);
-        let found = self.hosts[from]
-            .pairs
-            .iter()
-            .copied()
-            .find(|(pair, _)| self.pairs[*pair as usize].other(from_number) == Some(to_number));
-        let Some((pair, side)) = found else {
-            return self.fail(format!("r{from} writes to {to}, which is not its peer"));
-        };
-        let session = &self.pairs[pair as usize];
+        let (pair, side) = self.pair_with(from, to);
+        let session = &self.pairs[pair];
         let passes = match self.transport {
-            Transport::Session => session.is_open() && session.knows[side],
+            Transport::Session => {
+                session.is_open() && session.knows[side] && session.untold[side] == 0
+            }
             Transport::Datagram => self.hosts[from].reachable(),
         };
         if !passes {
@@ -334,57 +353,88 @@ impl World<'_> {
             return;
         }
         let generation = session.generation;
-        let mut arrival = self.network.send(self.now_ns, from, to_number as usize, length);
+        let mut passage = self.network.send(self.now_ns, from, to_number as usize, length);
         self.bill_radio(from);
         self.bill_radio(to_number as usize);
         if self.transport == Transport::Session {
-            let last_ns = &mut self.pairs[pair as usize].last_delivery_ns[side];
-            arrival.at_ns = arrival.at_ns.map(|at_ns| at_ns.max(*last_ns));
-            *last_ns = arrival.at_ns.unwrap_or(*last_ns);
+            let last_ns = &mut self.pairs[pair].last_reaches_ns[side];
+            passage.reaches_ns = passage.reaches_ns.map(|at_ns| at_ns.max(*last_ns));
+            *last_ns = passage.reaches_ns.unwrap_or(*last_ns);
         }
         self.emit(&Fact::Sent {
             from: from_number,
             to: to_number,
             bytes: &bytes,
-            arrives_ns: arrival.at_ns,
+            arrives_ns: passage.reaches_ns,
         });
-        let Some(at_ns) = arrival.at_ns else {
+        let Some(reaches_ns) = passage.reaches_ns else {
             self.counts.bytes_wasted += length;
             self.settling.drops += 1;
             return;
         };
-        let message =
-            Message { from: from_number, to: to_number, pair, generation, bytes, cargo, hops };
-        if let Some(again_ns) = arrival.again_ns {
+        let (to, wire_bytes) = (to_number, passage.wire_bytes);
+        let message = Box::new(Message {
+            from: from_number,
+            to,
+            pair: pair as u32,
+            generation,
+            bytes,
+            cargo,
+            wire_bytes,
+            hops,
+        });
+        if let Some(again_ns) = passage.again_ns {
             self.in_flight += 1;
-            self.agenda.schedule(again_ns, Event::Deliver(Box::new(message.clone())));
+            self.agenda.schedule(again_ns, Event::Reaches(message.clone()));
         }
         self.in_flight += 1;
-        self.agenda.schedule(at_ns, Event::Deliver(Box::new(message)));
+        self.agenda.schedule(reaches_ns, Event::Reaches(message));
+    }
+
+    /// Whether the receiver of a message is still there for it.
+    fn is_awaited(&self, message: &Message) -> bool {
+        let session = &self.pairs[message.pair as usize];
+        self.hosts[message.to as usize].reachable()
+            && (self.transport == Transport::Datagram
+                || session.is_open() && session.generation == message.generation)
+    }
+
+    fn drop_message(&mut self, message: &Message) {
+        let Message { from, to, .. } = *message;
+        let bytes = message.bytes.len() as u64;
+        self.in_flight -= 1;
+        self.counts.bytes_wasted += bytes;
+        self.settling.drops += 1;
+        self.emit(&Fact::Dropped { from, to, bytes });
+    }
+
+    pub(super) fn reaches(&mut self, message: Box<Message>) {
+        if !self.is_awaited(&message) {
+            return self.drop_message(&message);
+        }
+        let to = message.to as usize;
+        let through_ns = self.network.receive(self.now_ns, to, message.wire_bytes);
+        self.bill_radio(to);
+        self.agenda.schedule(through_ns, Event::Deliver(message));
     }
 
     pub(super) fn deliver(&mut self, message: Message) {
-        self.in_flight -= 1;
-        let Message { from, to, pair, generation, bytes, cargo, hops } = message;
-        let length = bytes.len() as u64;
-        let session = &self.pairs[pair as usize];
-        let arrives = self.hosts[to as usize].reachable()
-            && (self.transport == Transport::Datagram
-                || session.is_open() && session.generation == generation);
-        if !arrives {
-            self.counts.bytes_wasted += length;
-            self.settling.drops += 1;
-            self.emit(&Fact::Dropped { from, to, bytes: length });
-            return;
+        if !self.is_awaited(&message) {
+            return self.drop_message(&message);
         }
-        self.emit(&Fact::Delivered { from, to, bytes: length });
+        self.in_flight -= 1;
+        let Message { from, to, bytes, cargo, hops, .. } = message;
+        self.emit(&Fact::Delivered { from, to, bytes: bytes.len() as u64 });
         let input = HostInput::Receive { from: ReplicaId(from), bytes, cargo };
         self.enqueue_input(to as usize, input, hops + 1);
     }
 
     /// After an input: whoever is owed something and waits for no answer gets a time.
     fn plan_talk(&mut self, device: usize, was_sync: bool) {
-        let host = &self.hosts[device];
+        let host = &mut self.hosts[device];
+        if let Some(battery) = &mut host.battery {
+            battery.advance(self.now_ns);
+        }
         let Decision::After(delay_ns) = host.rule.decide(host.signals()) else { return };
         for n in 0..host.pairs.len() {
             let (pair, side) = self.hosts[device].pairs[n];
@@ -464,6 +514,10 @@ impl World<'_> {
                 Waiting::Input { .. } => {}
             }
         }
+        for n in 0..self.hosts[device].pairs.len() {
+            let (pair, side) = self.hosts[device].pairs[n];
+            self.pairs[pair as usize].untold[side] = 0;
+        }
         for timer in [Timer::Cpu(number), Timer::Journal(number)] {
             self.agenda.clear_timer(self.timers.id(timer));
         }
@@ -497,9 +551,9 @@ impl World<'_> {
         let done_ns = self.now_ns + work_units * host.cpu.unit_ns;
         self.agenda.set_timer(self.timers.id(Timer::Cpu(device as u32)), done_ns);
         self.bill_cpu(device, work_units);
-        for peer in self.peers[device].clone() {
-            let lost = HostInput::Link { peer, state: LinkState::Lost };
-            self.enqueue_input(device, lost, 0);
+        for n in 0..self.hosts[device].pairs.len() {
+            let (pair, side) = self.hosts[device].pairs[n];
+            self.tell(pair as usize, side, LinkState::Lost);
         }
         self.dial_all(device);
     }
@@ -622,6 +676,15 @@ impl World<'_> {
 
 /// Over datagrams, what was not acknowledged is sent again after this at the earliest: the initial timeout of RFC 6298.
 const RETRY_NS: u64 = 1_000_000_000;
+
+/// The only replica that may be written to on an input.
+fn addressee(input: &HostInput) -> Option<ReplicaId> {
+    match input {
+        HostInput::Sync { peer } => Some(*peer),
+        HostInput::Receive { from, .. } => Some(*from),
+        HostInput::Edit { .. } | HostInput::Link { .. } => None,
+    }
+}
 
 fn write_ns(storage: &scenarios::Storage, bytes: u64) -> u64 {
     (u128::from(bytes) * 1_000_000_000 / u128::from(storage.write_bytes_per_s.max(1))) as u64

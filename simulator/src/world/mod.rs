@@ -60,11 +60,21 @@ enum Event {
         device: u32,
         life: u32,
     },
-    /// A session is set up, unless it was cut meanwhile.
-    Connected {
+    /// The next message of a session's set-up is due, unless it was cut meanwhile.
+    Leg {
         pair: u32,
         generation: u32,
+        n: u32,
     },
+    /// That message has reached its receiver's link.
+    LegReaches {
+        pair: u32,
+        generation: u32,
+        n: u32,
+    },
+    /// A message has reached its receiver's link.
+    Reaches(Box<Message>),
+    /// It is through.
     Deliver(Box<Message>),
     /// A user has thought over a prompt.
     Answer {
@@ -84,6 +94,8 @@ struct Message {
     generation: u32,
     bytes: Vec<u8>,
     cargo: Cargo,
+    /// What its receiver's link has to carry.
+    wire_bytes: u64,
     /// How many replies led to it.
     hops: u32,
 }
@@ -388,7 +400,11 @@ impl<'a> World<'a> {
             Event::Present { device, present } => self.presence(device as usize, present),
             Event::Kill { device } => self.kill(device as usize),
             Event::Restart { device, life } => self.restart(device as usize, life),
-            Event::Connected { pair, generation } => self.connected(pair as usize, generation),
+            Event::Leg { pair, generation, n } => self.leg_due(pair as usize, generation, n),
+            Event::LegReaches { pair, generation, n } => {
+                self.leg_reaches(pair as usize, generation, n);
+            }
+            Event::Reaches(message) => self.reaches(message),
             Event::Deliver(message) => self.deliver(*message),
             Event::Answer { device, prompt } => self.answer_due(device as usize, prompt),
             Event::Sample => self.sample(),
@@ -425,6 +441,11 @@ impl<'a> World<'a> {
     /// A row of the timeline.
     fn sample(&mut self) {
         self.agenda.schedule(self.now_ns + SAMPLE_NS, Event::Sample);
+        for host in &mut self.hosts {
+            if let Some(battery) = &mut host.battery {
+                battery.advance(self.now_ns);
+            }
+        }
         if self.now_ns.is_multiple_of(FOOTPRINT_NS) {
             for host in &self.hosts {
                 let total = host.replica.footprint().total();

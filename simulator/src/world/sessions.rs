@@ -16,10 +16,13 @@ pub(super) struct Pair {
     state: State,
     /// Rises whenever a session is begun or cut: what belongs to an older one is void.
     pub(super) generation: u32,
-    /// Whether each side's replica believes in a session.
+    /// Whether each side's host believes in a session.
     pub(super) knows: [bool; 2],
-    /// When the last message of each side arrives: the next one cannot overtake it.
-    pub(super) last_delivery_ns: [u64; 2],
+    /// Beginnings and ends of sessions that wait for the processor of each side: until its replica has taken them, what it says belongs to a
+    /// session that is over.
+    pub(super) untold: [u32; 2],
+    /// When the last message of each side reaches the other's link: the next one cannot overtake it.
+    pub(super) last_reaches_ns: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,8 @@ impl Pair {
             state: State::Down,
             generation: 0,
             knows: [false; 2],
-            last_delivery_ns: [0; 2],
+            untold: [0; 2],
+            last_reaches_ns: [0; 2],
         }
     }
 
@@ -64,12 +68,44 @@ impl World<'_> {
         pair.state = State::Dialling;
         pair.generation += 1;
         self.dialling += 1;
-        let ready_ns = self.network.open(self.now_ns, a, b);
-        let event =
-            Event::Connected { pair: number as u32, generation: self.pairs[number].generation };
-        self.agenda.schedule(ready_ns, event);
+        let (pair, generation) = (number as u32, pair.generation);
+        self.agenda.schedule(self.now_ns, Event::Leg { pair, generation, n: 0 });
+    }
+
+    /// The next message of a set-up, or its end.
+    pub(super) fn leg_due(&mut self, number: usize, generation: u32, n: u32) {
+        if !self.continues(number, generation) {
+            return;
+        }
+        let [a, b] = self.pairs[number].ends.map(|end| end as usize);
+        let Some(passage) = self.network.send_leg(self.now_ns, a, b, n as usize) else {
+            self.dialling -= 1;
+            return self.connected(number);
+        };
         self.bill_radio(a);
         self.bill_radio(b);
+        let reaches_ns = passage.reaches_ns.expect("set-ups insist");
+        let event = Event::LegReaches { pair: number as u32, generation, n };
+        self.agenda.schedule(reaches_ns, event);
+    }
+
+    pub(super) fn leg_reaches(&mut self, number: usize, generation: u32, n: u32) {
+        if !self.continues(number, generation) {
+            return;
+        }
+        let [a, b] = self.pairs[number].ends.map(|end| end as usize);
+        let (through_ns, receiver) = self.network.receive_leg(self.now_ns, a, b, n as usize);
+        self.bill_radio(receiver);
+        let event = Event::Leg { pair: number as u32, generation, n: n + 1 };
+        self.agenda.schedule(through_ns, event);
+    }
+
+    /// Whether a set-up goes on; one that was cut meanwhile ends here.
+    fn continues(&mut self, number: usize, generation: u32) -> bool {
+        let pair = &self.pairs[number];
+        let goes_on = pair.generation == generation && pair.state == State::Dialling;
+        self.dialling -= u32::from(!goes_on);
+        goes_on
     }
 
     pub(super) fn dial_all(&mut self, device: usize) {
@@ -78,22 +114,17 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn connected(&mut self, number: usize, generation: u32) {
-        self.dialling -= 1;
+    fn connected(&mut self, number: usize) {
         let pair = &mut self.pairs[number];
-        if pair.generation != generation || pair.state != State::Dialling {
-            return;
-        }
         pair.state = State::Open;
-        pair.last_delivery_ns = [0; 2];
+        pair.last_reaches_ns = [0; 2];
         let ends = pair.ends;
         self.counts.sessions += 1;
         self.emit(&Fact::SessionOpened { device: ends[0], peer: ends[1] });
         for side in 0..2 {
             self.tell_lost(number, side);
             self.pairs[number].knows[side] = true;
-            let open = HostInput::Link { peer: ReplicaId(ends[1 - side]), state: LinkState::Open };
-            self.enqueue_input(ends[side] as usize, open, 0);
+            self.tell(number, side, LinkState::Open);
         }
         // Who dialled says hello, unless its schedule has a rhythm of its own.
         if self.hosts[ends[0] as usize].rule.tick_ns().is_none() {
@@ -113,9 +144,16 @@ impl World<'_> {
             self.agenda.clear_timer(self.timers.id(timer));
         }
         if std::mem::take(&mut pair.knows[side]) && self.hosts[ends[side] as usize].running() {
-            let lost = HostInput::Link { peer: ReplicaId(ends[1 - side]), state: LinkState::Lost };
-            self.enqueue_input(ends[side] as usize, lost, 0);
+            self.tell(number, side, LinkState::Lost);
         }
+    }
+
+    /// A replica is to learn what became of its session with a peer.
+    pub(super) fn tell(&mut self, number: usize, side: usize, state: LinkState) {
+        let pair = &mut self.pairs[number];
+        pair.untold[side] += 1;
+        let (device, peer) = (pair.ends[side], ReplicaId(pair.ends[1 - side]));
+        self.enqueue_input(device as usize, HostInput::Link { peer, state }, 0);
     }
 
     /// Cuts every session of a device. It learns of it at once; the other side when told (a killed process: its system closes the
@@ -126,6 +164,8 @@ impl World<'_> {
             let pair = &mut self.pairs[number as usize];
             let state = std::mem::replace(&mut pair.state, State::Down);
             if state == State::Down {
+                // The other side was cut off before, and this one has not noticed yet.
+                self.tell_lost(number as usize, side);
                 continue;
             }
             pair.generation += 1;
