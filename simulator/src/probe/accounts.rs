@@ -97,10 +97,7 @@ impl<'r> View<'r> {
                     Content::Register(value) => usize::from(value.is_some()),
                     Content::Counter(_) => 0,
                     Content::Set(elements) => elements.len(),
-                    // Space alone is nobody's.
-                    Content::Text(text) => {
-                        ledger.script.words(text).filter(|word| !word.trim().is_empty()).count()
-                    }
+                    Content::Text(text) => written_words(ledger, text).count(),
                 };
                 if buffer.len() != expected {
                     return Err(format!("cell {cell} shows something that nobody wrote"));
@@ -172,6 +169,9 @@ pub fn close(
 ) -> Result<Accounts, String> {
     let mut accounts =
         Accounts { blocked: ledger.blocked, void: ledger.void, ..Accounts::default() };
+    if let Some((seat, id)) = ledger.invented {
+        return Err(format!("r{seat} reports edit {id}, which nobody made"));
+    }
     if ledger.script.is_recorded() {
         // The content of a recorded session is compared as a whole, by whoever replays it.
         for edit in ledger.first..ledger.edits.len() as u32 {
@@ -223,6 +223,11 @@ fn words(intent: &Intent) -> u32 {
     }
 }
 
+/// The words of a text that somebody wrote; space alone is nobody's.
+fn written_words<'t>(ledger: &Ledger<'_>, text: &'t str) -> impl Iterator<Item = &'t str> {
+    ledger.script.words(text).filter(|word| !word.trim().is_empty())
+}
+
 fn token(record: &EditRecord, word: u32) -> Token {
     let source = match record.number {
         Some(number) => TokenSource::Asked(number),
@@ -262,7 +267,7 @@ impl Closing<'_, '_> {
                 }
                 (effect, false)
             }
-            Intent::Splice { inserted, .. } => self.splice(record, inserted, accounts),
+            Intent::Splice { inserted, .. } => self.splice(index, inserted, accounts),
             Intent::Resolve { .. } => (Some(Fate::Kept), false),
         };
         match effect {
@@ -333,10 +338,11 @@ impl Closing<'_, '_> {
 
     fn splice(
         &self,
-        record: &EditRecord,
+        index: u32,
         inserted: &[u32],
         accounts: &mut Accounts,
     ) -> (Option<Fate>, bool) {
+        let record = &self.ledger.edits[index as usize];
         let (mut kept, mut surfaced, mut missing) = (false, false, 0);
         for (word, chars) in inserted.iter().enumerate() {
             let token = token(record, word as u32);
@@ -349,7 +355,7 @@ impl Closing<'_, '_> {
         }
         let survived = self.removal(&record.removes, false);
         if missing > 0 {
-            if !record.refused {
+            if !record.refused && !self.is_stranded(index) {
                 accounts.text_chars_lost += missing;
             }
             return (None, false);
@@ -390,8 +396,8 @@ impl Closing<'_, '_> {
             let Shown::Settled(content @ Content::Text(text)) = shown else { continue };
             tokens.clear();
             self.ledger.tokens(content, &mut tokens);
-            let words: Vec<&str> = self.ledger.script.words(text).collect();
-            let mut sorted: Vec<_> = tokens.iter().zip(&words).collect();
+            let words = written_words(self.ledger, text);
+            let mut sorted: Vec<_> = tokens.iter().zip(words).collect();
             sorted.sort_unstable();
             for pair in sorted.windows(2) {
                 if pair[0].0 == pair[1].0 {

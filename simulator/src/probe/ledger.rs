@@ -124,6 +124,9 @@ pub struct Ledger<'a> {
     pub(super) holding: Holding,
     /// When a replica first showed an edit, as a place among all facts; by edit, then replica.
     first_shown: Vec<u64>,
+    /// Edits that others applied just now, by number and seat, and when: shown only if they are not replaced within the same moment.
+    fresh: Vec<(u32, u32)>,
+    fresh_ns: u64,
     facts: u64,
     uncommitted: Vec<Vec<u32>>,
     lacks: Vec<Lack>,
@@ -147,6 +150,8 @@ pub struct Ledger<'a> {
     pending: u64,
     users: u32,
     holding_users: Vec<u32>,
+    /// The first report of an edit that nobody made.
+    pub(super) invented: Option<(u32, EditId)>,
 }
 
 impl<'a> Ledger<'a> {
@@ -169,6 +174,8 @@ impl<'a> Ledger<'a> {
             by_cell: BTreeMap::new(),
             holding: Holding::new(count),
             first_shown: Vec::new(),
+            fresh: Vec::new(),
+            fresh_ns: 0,
             facts: 0,
             uncommitted: vec![Vec::new(); count],
             lacks: vec![Lack::default(); count],
@@ -187,6 +194,7 @@ impl<'a> Ledger<'a> {
             pending: 0,
             users,
             holding_users: Vec::new(),
+            invented: None,
             seats,
         };
         for (id, edit) in &script.genesis {
@@ -444,16 +452,15 @@ impl<'a> Ledger<'a> {
     fn show(&mut self, edit: u32, seat: u32, now_ns: u64) {
         let at = self.at(edit, seat);
         let record = &self.edits[edit as usize];
-        let first = self.first_shown[at] == u64::MAX;
-        let own = record.id.origin.0 == seat;
-        if first {
-            self.first_shown[at] = self.facts;
-            let after_us = (now_ns - record.acted_ns.min(now_ns)) / 1000;
-            if own {
+        if self.first_shown[at] == u64::MAX {
+            if record.id.origin.0 == seat {
+                self.first_shown[at] = self.facts;
+                let after_us = (now_ns - record.acted_ns.min(now_ns)) / 1000;
                 self.histograms.local.record(after_us).expect("histograms grow");
                 self.local_over_100ms += u64::from(after_us > 100_000);
-            } else if self.seats[seat as usize].has_user {
-                self.histograms.visible.record(after_us).expect("histograms grow");
+            } else {
+                self.fresh.push((edit, seat));
+                self.fresh_ns = now_ns;
             }
         }
         self.holding.show(edit, seat, now_ns);
@@ -462,6 +469,24 @@ impl<'a> Ledger<'a> {
         if self.delayed && self.hub == Some(seat) {
             self.commit(edit, now_ns);
         }
+    }
+
+    /// A moment is over: what was applied in it and is still there has been shown.
+    fn settle_fresh(&mut self) {
+        for n in 0..self.fresh.len() {
+            let (edit, seat) = self.fresh[n];
+            let at = self.at(edit, seat);
+            if self.first_shown[at] != u64::MAX || self.holding.shown(edit, seat) == 0 {
+                continue;
+            }
+            self.first_shown[at] = self.facts;
+            if self.seats[seat as usize].has_user {
+                let acted_ns = self.edits[edit as usize].acted_ns;
+                let after_us = self.fresh_ns.saturating_sub(acted_ns) / 1000;
+                self.histograms.visible.record(after_us).expect("histograms grow");
+            }
+        }
+        self.fresh.clear();
     }
 
     fn commit(&mut self, edit: u32, now_ns: u64) {
@@ -481,6 +506,7 @@ impl<'a> Ledger<'a> {
         let mut changes = std::mem::take(&mut self.drained);
         self.holding.drain_changes(&mut changes);
         for (edit, seat, held) in changes.drain(..) {
+            let refused = self.edits[edit as usize].refused;
             let lack = &mut self.lacks[seat as usize];
             if self.edits[edit as usize].committed {
                 lack.advance(now_ns);
@@ -490,13 +516,14 @@ impl<'a> Ledger<'a> {
                 let count = &mut self.holding_users[edit as usize];
                 let before = *count;
                 *count = if held { before + 1 } else { before - 1 };
-                if held && *count == self.users {
+                // Nobody waits for a refused edit.
+                if !refused && held && *count == self.users {
                     self.pending -= 1;
-                } else if !held && before == self.users {
+                } else if !refused && !held && before == self.users {
                     self.pending += 1;
                 }
             }
-            if held {
+            if held || refused {
                 self.recovered(edit, seat, now_ns);
             }
         }
@@ -563,24 +590,39 @@ impl<'a> Ledger<'a> {
         }
     }
 
+    /// Number of an edit that a replica speaks of.
+    fn reported(&mut self, id: EditId, device: u32) -> Option<u32> {
+        let number = self.number(id);
+        if number.is_none() {
+            self.invented.get_or_insert((device, id));
+        }
+        number
+    }
+
     fn changed(&mut self, device: u32, change: Change, now_ns: u64) {
         match change {
             Change::Applied { edit } => {
-                if let Some(edit) = self.number(edit) {
+                if let Some(edit) = self.reported(edit, device) {
                     self.show(edit, device, now_ns);
                 }
             }
             Change::Replaced { edit, by } => {
-                let by = self.number(by);
-                if let Some(edit) = self.number(edit) {
+                let by = self.reported(by, device);
+                if let Some(edit) = self.reported(edit, device) {
                     self.holding.hide(edit, by, device, now_ns);
                     self.held_changed(now_ns);
                 }
             }
-            Change::Conflicted { .. } => self.conflicts += 1,
-            Change::Acknowledged { .. } => {}
+            Change::Conflicted { edit, with, .. } => {
+                self.reported(edit, device);
+                self.reported(with, device);
+                self.conflicts += 1;
+            }
+            Change::Acknowledged { edit } => {
+                self.reported(edit, device);
+            }
             Change::Refused { edit, .. } => {
-                if let Some(edit) = self.number(edit) {
+                if let Some(edit) = self.reported(edit, device) {
                     let record = &mut self.edits[edit as usize];
                     if !std::mem::replace(&mut record.refused, true) {
                         // Nobody waits for it any more.
@@ -597,6 +639,10 @@ impl<'a> Ledger<'a> {
 
 impl Probe for Ledger<'_> {
     fn observe(&mut self, now_ns: u64, fact: &Fact<'_>) {
+        let acts = matches!(fact, Fact::EditMade { .. } | Fact::Phase(Phase::End));
+        if now_ns > self.fresh_ns || acts {
+            self.settle_fresh();
+        }
         self.facts += 1;
         match fact {
             Fact::Phase(Phase::Heal) => {
