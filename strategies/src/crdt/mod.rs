@@ -4,7 +4,7 @@
 //! Registers keep rival values side by side, counters sum what each replica added, sets and records let additions win over concurrent
 //! removals, texts are sequences in the FugueMax order. Nobody decides anything: whoever has the same changes shows the same.
 //!
-//! Top-down: [`replica`] (protocol), `message`, `op` (what a change is), `cells` (the document) and its parts, `causal` (names).
+//! Top-down: `replica` (protocol), `message`, `op` (what a change is), `cells` (the document) and its parts, `causal` (names).
 //! A replica that lost its memory mints dots under its next [`crate::Seat::incarnation`].
 
 mod attribution;
