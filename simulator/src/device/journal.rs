@@ -87,11 +87,14 @@ pub struct Journal {
     snapshot: Vec<u8>,
     since: Vec<(Clock, HostInput)>,
     since_bytes: u64,
+    since_inputs: u32,
     unsynced_bytes: u64,
     written: Written,
 }
 
-/// A snapshot is due when the journal since the last one exceeds this, and twice the last one: snapshots add at most half to what is written.
+/// A snapshot is due after so many inputs, so that a recovery is short,
+const SNAPSHOT_AFTER_INPUTS: u32 = 256;
+/// or when the journal since the last one exceeds four times its size (and this), so that storage does not fill up.
 const SNAPSHOT_AFTER_BYTES: u64 = 16 * 1024;
 
 impl Journal {
@@ -120,13 +123,15 @@ impl Journal {
         if self.keeps {
             self.since.push((clock, input));
         }
-        if self.since_bytes <= SNAPSHOT_AFTER_BYTES.max(2 * self.snapshot.len() as u64) {
+        self.since_inputs += 1;
+        let most_bytes = SNAPSHOT_AFTER_BYTES.max(4 * self.snapshot.len() as u64);
+        if self.since_inputs < SNAPSHOT_AFTER_INPUTS && self.since_bytes <= most_bytes {
             return 0;
         }
         self.snapshot.clear();
         replica.save(&mut self.snapshot);
         self.since.clear();
-        self.since_bytes = 0;
+        (self.since_bytes, self.since_inputs) = (0, 0);
         let bytes = self.snapshot.len() as u64;
         self.written.snapshot_bytes += bytes;
         self.unsynced_bytes += bytes;
