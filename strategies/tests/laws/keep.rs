@@ -295,6 +295,10 @@ fn sequential_case(
 pub fn quiescence(strategy: &dyn Strategy) -> Result<(), String> {
     over_cases(strategy, 3, |world, rng, steps| {
         world.checks_reports = true;
+        // A device may crash before it ever had a session.
+        if rng.random_bool(0.4) {
+            world.restart(rng.random_range(0..world.stage.count()))?;
+        }
         // Twice, so that what settling leaves behind is built upon.
         for _ in 0..2 {
             for _ in 0..steps {
