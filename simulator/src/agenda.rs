@@ -29,7 +29,8 @@ pub enum Due<E> {
 
 /// The queue of everything still to happen, and the virtual clock it drives.
 ///
-/// Events are moved a few times between blocks of memory: a few words are best.
+/// Events are moved a few times between blocks of memory: a few words are best. Times before the
+/// present and timers it was not made with are bugs of the caller, and panic.
 #[derive(Debug)]
 pub struct Agenda<E> {
     now_ns: u64,
