@@ -139,6 +139,13 @@ impl<E> Agenda<E> {
         self.settle().map(|(rank, _)| rank.at_ns)
     }
 
+    /// The event `n` places after the next one, where the agenda has looked that far ahead: a hint for fetching early what the event will
+    /// need. Something scheduled meanwhile may still come before it.
+    #[inline]
+    pub fn soon(&self, n: usize) -> Option<&E> {
+        self.events.after_first(n)
+    }
+
     /// Takes what is due next, with its time in nanoseconds, and moves the clock there.
     #[inline]
     pub fn pop(&mut self) -> Option<(u64, Due<E>)> {

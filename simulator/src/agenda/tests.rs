@@ -300,3 +300,20 @@ fn the_past_is_refused() {
     agenda.pop();
     agenda.schedule(9, ());
 }
+
+#[test]
+fn what_comes_soon_comes_in_that_order() {
+    let mut agenda = Agenda::new();
+    for event in 0..100_u64 {
+        agenda.schedule(event * 7919 % 101, event);
+    }
+    let mut foreseen = 0;
+    while agenda.peek_ns().is_some() {
+        let soon: Vec<u64> = (0..40).map_while(|n| agenda.soon(n).copied()).collect();
+        foreseen = foreseen.max(soon.len());
+        assert!(!soon.is_empty(), "at least the next one is known");
+        let came: Vec<_> = soon.iter().map(|_| agenda.pop().expect("it was foreseen").1).collect();
+        assert_eq!(came, soon.into_iter().map(Due::Event).collect::<Vec<_>>());
+    }
+    assert!(foreseen > 1, "it looks ahead");
+}

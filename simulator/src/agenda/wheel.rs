@@ -128,6 +128,12 @@ impl<T> Wheel<T> {
         self.run.front().map(|entry| (entry.rank, &entry.value))
     }
 
+    /// The value `n` places after the soonest one, as far as the order is known yet.
+    #[inline]
+    pub(super) fn after_first(&self, n: usize) -> Option<&T> {
+        self.run.get(n).map(|entry| &entry.value)
+    }
+
     /// Takes the entry [`first`](Self::first) has just returned.
     #[inline]
     pub(super) fn take_first(&mut self) -> T {
