@@ -137,6 +137,13 @@ impl Host {
         !self.busy && self.queue.is_empty()
     }
 
+    /// Puts everything in the journal on storage; returns how long that takes.
+    fn sync(&mut self) -> u64 {
+        let bytes = self.journal.unsynced_bytes();
+        self.journal.synced();
+        self.storage.sync_ns + write_ns(&self.storage, bytes)
+    }
+
     fn signals(&self) -> Signals {
         match &self.battery {
             Some(battery) => Signals { powered: battery.plugged(), saving: battery.saving() },
@@ -247,9 +254,7 @@ impl World<'_> {
         let barrier = (leaves || each_edit) && host.journal.unsynced_bytes() > 0;
         let mut storage_ns = write_ns(&host.storage, snapshot_bytes);
         if barrier {
-            let barrier_ns =
-                host.storage.sync_ns + write_ns(&host.storage, host.journal.unsynced_bytes());
-            host.journal.synced();
+            let barrier_ns = host.sync();
             storage_ns += barrier_ns;
             done_ns += barrier_ns;
         }
@@ -465,8 +470,7 @@ impl World<'_> {
         if !host.running() || host.journal.unsynced_bytes() == 0 {
             return;
         }
-        let time_ns = host.storage.sync_ns + write_ns(&host.storage, host.journal.unsynced_bytes());
-        host.journal.synced();
+        let time_ns = host.sync();
         self.bill_storage(device, time_ns);
         self.emit(&Fact::Committed { device: device as u32 });
     }
