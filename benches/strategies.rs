@@ -29,9 +29,7 @@ struct Spent {
 }
 
 fn schema() -> Schema {
-    Schema {
-        fields: vec![FieldKind::Register, FieldKind::Counter, FieldKind::Set, FieldKind::Text],
-    }
+    Schema::new(vec![FieldKind::Register, FieldKind::Counter, FieldKind::Set, FieldKind::Text])
 }
 
 fn edit(n: u64) -> Edit {
@@ -64,6 +62,8 @@ impl Two {
             strategy.create(&Seat {
                 replica,
                 peers: &[peer],
+                members: &[CLIENT, SERVER],
+                partitions: reconverge_strategies::Partitions::WHOLE,
                 authority: Some(SERVER),
                 schema: &schema,
                 genesis: &[],

@@ -130,7 +130,7 @@ pub fn schema(scenario: &Scenario) -> Schema {
         scenarios::FieldKind::Set => FieldKind::Set,
         scenarios::FieldKind::Text => FieldKind::Text,
     });
-    Schema { fields: kinds.collect() }
+    Schema::new(kinds.collect())
 }
 
 impl Script {

@@ -52,7 +52,7 @@ struct Referee {
 impl Meddler for Referee {
     fn before(&mut self, _: &dyn Replica, input: &Input<'_>) {
         let (peer, allowed): (_, &[Belief]) = match input {
-            Input::Edit { .. } => return,
+            Input::Edit { .. } | Input::Seat(_) => return,
             Input::Sync { peer } => (peer, &[Belief::Unknown, Belief::Open]),
             Input::Receive { from, .. } => (from, &[Belief::Unknown, Belief::Open]),
             Input::Link { peer, state: LinkState::Open } => {

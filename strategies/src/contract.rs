@@ -3,7 +3,9 @@
 //! A [`Strategy`] is a factory. A [`Replica`] is a deterministic state machine without clock, socket, thread or generator of its
 //! own: inputs go in, effects come out in order. Bytes are the only thing that crosses between replicas.
 
-use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope};
+use crate::document::{
+    Cell, Edit, EditId, PartitionId, RecordId, Rendering, ReplicaId, Schema, Scope,
+};
 
 /// A way of synchronising: what peers say to each other, and how they merge it.
 pub trait Strategy: Send + Sync {
@@ -96,6 +98,24 @@ pub enum Input<'a> {
         peer: ReplicaId,
         /// Which of the two.
         state: LinkState,
+    },
+    /// The membership changed, as the host's membership service says to every member.
+    Seat(SeatChange),
+}
+
+/// How the membership of a document changes. Stability and compaction count current members only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatChange {
+    /// A replica departed, or was away for longer than the retention and is presumed gone. Nobody waits for it any more. If it comes
+    /// back it may lack what was dropped meanwhile, and hold edits that nobody else has.
+    Gone {
+        /// Which one.
+        replica: ReplicaId,
+    },
+    /// A replica that was gone is back, or a new one joined.
+    Back {
+        /// Which one.
+        replica: ReplicaId,
     },
 }
 
@@ -295,8 +315,13 @@ impl Footprint {
 pub struct Seat<'a> {
     /// The replica itself.
     pub replica: ReplicaId,
-    /// Those it can talk to, in order: in a star the hub, or for the hub everybody else; in a mesh everybody else.
+    /// Those it can talk to, in order: in a star the hub, or for the hub everybody else; in a mesh everybody else; in any other graph its
+    /// neighbours.
     pub peers: &'a [ReplicaId],
+    /// Every replica of the document when the trial begins, this one included, in order.
+    pub members: &'a [ReplicaId],
+    /// Which records go where.
+    pub partitions: Partitions<'a>,
     /// The server that decides and relays, where the topology has one (it may be this replica).
     pub authority: Option<ReplicaId>,
     /// The fields of every record.
@@ -307,6 +332,31 @@ pub struct Seat<'a> {
     pub transport: Transport,
     /// How often this replica came back without its memory; part of the identity of whatever it mints.
     pub incarnation: u32,
+}
+
+/// Partial replication: the document's records fall into partitions, and a replica holds whole partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Partitions<'a> {
+    /// How many partitions there are; at least 1. Record *r* is in partition *r* mod `count`.
+    pub count: u32,
+    /// What each replica holds, in order of names; a replica that is not listed holds everything.
+    pub held: &'a [(ReplicaId, Vec<PartitionId>)],
+}
+
+impl Partitions<'_> {
+    /// One partition that everybody holds.
+    pub const WHOLE: Partitions<'static> = Partitions { count: 1, held: &[] };
+
+    /// The partition of a record.
+    pub fn of(&self, record: RecordId) -> PartitionId {
+        PartitionId(record.0 % self.count)
+    }
+
+    /// Whether a replica holds a partition.
+    pub fn holds(&self, replica: ReplicaId, partition: PartitionId) -> bool {
+        let at = self.held.binary_search_by_key(&replica, |(holder, _)| *holder);
+        at.map_or(true, |at| self.held[at].1.contains(&partition))
+    }
 }
 
 /// What carries the messages.
@@ -356,6 +406,9 @@ pub struct Profile {
     pub star: Support,
     /// Everybody talks to everybody.
     pub mesh: Support,
+    /// Any other connected graph (a tree, a ring, explicit edges): everybody talks to its neighbours alone, and what one of them told must
+    /// reach the others.
+    pub graph: Support,
     /// Sessions.
     pub session: Support,
     /// Datagrams.

@@ -91,9 +91,21 @@ impl FieldKind {
 pub struct Schema {
     /// The kind of each field, by [`FieldId`].
     pub fields: Vec<FieldKind>,
+    /// Fields whose concurrent changes a user wants to be asked about rather than see one of them vanish; in order.
+    pub critical: Vec<FieldId>,
 }
 
 impl Schema {
+    /// Fields of these kinds, none of them critical.
+    pub fn new(fields: Vec<FieldKind>) -> Self {
+        Schema { fields, critical: Vec::new() }
+    }
+
+    /// Whether a field is marked critical.
+    pub fn is_critical(&self, field: FieldId) -> bool {
+        self.critical.binary_search(&field).is_ok()
+    }
+
     /// The kind of a field, or `None` where the schema has no such field.
     pub fn kind(&self, field: FieldId) -> Option<FieldKind> {
         self.fields.get(usize::from(field.0)).copied()
@@ -377,7 +389,7 @@ impl Shown {
 pub enum Scope {
     /// Everything this replica holds.
     All,
-    /// One partition. (Until a scenario can name partitions there is one, number 0.)
+    /// One partition. A replica of a document that is not partitioned holds number 0.
     Partition(PartitionId),
     /// One record.
     Record(RecordId),

@@ -35,6 +35,7 @@ impl Strategy for FullCopy {
             text: ONE_VALUE,
             star: Support::Native,
             mesh: Support::Native,
+            graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
             exceptions: &[],
@@ -294,7 +295,7 @@ impl Replica for FullCopyReplica {
                     peer.changed.append(&mut peer.sent);
                 }
             }
-            Input::Link { state: LinkState::Open, .. } => {}
+            Input::Link { state: LinkState::Open, .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

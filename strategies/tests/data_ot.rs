@@ -94,13 +94,16 @@ struct Star {
 
 impl Star {
     fn new(count: u32) -> Self {
-        let schema = Schema { fields: vec![FieldKind::Text] };
-        let clients: Vec<ReplicaId> = (1..count).map(ReplicaId).collect();
+        let schema = Schema::new(vec![FieldKind::Text]);
+        let members: Vec<ReplicaId> = (0..count).map(ReplicaId).collect();
+        let clients = &members[1..];
         let replicas = (0..count)
             .map(|n| {
                 Central.create(&Seat {
                     replica: ReplicaId(n),
-                    peers: if n == 0 { &clients } else { &[SERVER] },
+                    peers: if n == 0 { clients } else { &[SERVER] },
+                    members: &members,
+                    partitions: Partitions::WHOLE,
                     authority: Some(SERVER),
                     schema: &schema,
                     genesis: &[],

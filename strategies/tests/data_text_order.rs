@@ -32,12 +32,15 @@ struct Mesh {
 
 impl Mesh {
     fn new(replicas: u32) -> Self {
-        let schema = Schema { fields: vec![FieldKind::Text] };
+        let schema = Schema::new(vec![FieldKind::Text]);
+        let members: Vec<_> = (0..replicas).map(ReplicaId).collect();
         let create = |replica| {
             let others: Vec<_> = (0..replicas).filter(|id| *id != replica).map(ReplicaId).collect();
             Delta.create(&Seat {
                 replica: ReplicaId(replica),
                 peers: &others,
+                members: &members,
+                partitions: Partitions::WHOLE,
                 authority: None,
                 schema: &schema,
                 genesis: &[],

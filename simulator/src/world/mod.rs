@@ -204,6 +204,7 @@ pub struct World<'a> {
     authority: Option<ReplicaId>,
     /// Peers of each replica, in order.
     peers: Vec<Vec<ReplicaId>>,
+    members: Vec<ReplicaId>,
     agenda: Agenda<Event>,
     timers: Timers,
     now_ns: u64,
@@ -278,6 +279,7 @@ impl<'a> World<'a> {
             duration_ns: scenario.duration_ns,
             settle_ns: scenario.settle_ns,
             authority: hub.map(|hub| ReplicaId(hub as u32)),
+            members: (0..count as u32).map(ReplicaId).collect(),
             peers: (0..count as u32)
                 .map(|device| {
                     let others = pairs.iter().filter_map(|pair| pair.other(device));
@@ -516,6 +518,8 @@ impl<'a> World<'a> {
         Seat {
             replica: ReplicaId(device as u32),
             peers: &self.peers[device],
+            members: &self.members,
+            partitions: reconverge_strategies::Partitions::WHOLE,
             authority: self.authority,
             schema: &self.schema,
             genesis: &self.script.genesis,

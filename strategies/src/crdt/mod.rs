@@ -45,6 +45,7 @@ impl Strategy for Delta {
             text: Support::Native,
             star: Support::Native,
             mesh: Support::Native,
+            graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
             exceptions: &[],

@@ -391,6 +391,7 @@ impl Replica for DeltaReplica {
                 peer.sent = peer.acked.clone();
                 (peer.greeted, peer.met) = (false, false);
             }
+            Input::Seat(_) => {}
         }
         Ok(())
     }

@@ -76,6 +76,7 @@ impl Strategy for Lww {
             text: ONE_VALUE,
             star: Support::Native,
             mesh: Support::Native,
+            graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
             exceptions: &[],
@@ -301,7 +302,7 @@ impl Replica for LwwReplica {
                     queue.lost();
                 }
             }
-            Input::Link { state: LinkState::Open, .. } => {}
+            Input::Link { state: LinkState::Open, .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

@@ -329,7 +329,7 @@ impl Replica for Client {
                 self.greeting_owed = self.session_open;
                 self.sent = 0;
             }
-            Input::Link { .. } => {}
+            Input::Link { .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ impl Strategy for OnlineOnly {
             text: Support::Native,
             star: Support::Native,
             mesh: Support::Unsupported("one server decides; a mesh has none"),
+            graph: Support::Unsupported("one server decides; everybody must reach it"),
             session: Support::Native,
             datagram: Support::Unsupported("requests and answers need order, as over HTTP"),
             exceptions: &[(

@@ -343,7 +343,7 @@ impl Replica for Server {
                     client.lacks.clear();
                 }
             }
-            Input::Link { state: LinkState::Open, .. } => {}
+            Input::Link { state: LinkState::Open, .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

@@ -273,7 +273,7 @@ impl Replica for Client {
                 self.greeted = false;
                 self.asked = false;
             }
-            Input::Sync { .. } | Input::Link { .. } => {}
+            Input::Sync { .. } | Input::Link { .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

@@ -56,6 +56,7 @@ impl Strategy for Central {
             text: Support::Native,
             star: Support::Native,
             mesh: Support::Unsupported("one server must order all batches"),
+            graph: Support::Unsupported("one server must order all batches"),
             session: Support::Native,
             datagram: Support::Unsupported(
                 "revisions and batches must arrive in order, which only a session gives",

@@ -304,6 +304,7 @@ impl Replica for Server {
                 }
                 Ok(())
             }
+            Input::Seat(_) => Ok(()),
         }
     }
 

@@ -74,6 +74,7 @@ impl Strategy for VersionVector {
             text: Support::Emulated(text),
             star: Support::Native,
             mesh: Support::Native,
+            graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
             exceptions: &[],

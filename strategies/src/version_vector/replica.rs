@@ -286,7 +286,7 @@ impl Replica for VersionVectorReplica {
                     peer.lost();
                 }
             }
-            Input::Link { state: LinkState::Open, .. } => {}
+            Input::Link { state: LinkState::Open, .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

@@ -13,6 +13,24 @@ pub enum Topology {
     Star { hub: usize },
     /// Everybody with everybody.
     Mesh,
+    /// Replica *n* with replicas 2*n* + 1 and 2*n* + 2.
+    Tree,
+    /// Everybody with the one before and the one after.
+    Ring,
+}
+
+impl Topology {
+    /// Whether two replicas out of so many are linked.
+    fn links(self, a: usize, b: usize, count: usize) -> bool {
+        let (low, high) = (a.min(b), a.max(b));
+        a != b
+            && match self {
+                Topology::Star { hub } => a == hub || b == hub,
+                Topology::Mesh => true,
+                Topology::Tree => (high - 1) / 2 == low,
+                Topology::Ring => high == low + 1 || low == 0 && high + 1 == count,
+            }
+    }
 }
 
 /// Everything about a test network that does not change.
@@ -24,6 +42,7 @@ pub struct Stage<'s> {
     pub schema: Schema,
     pub genesis: Vec<(EditId, Edit)>,
     peers: Vec<Vec<ReplicaId>>,
+    members: Vec<ReplicaId>,
 }
 
 /// The identity of the `n`-th replica: neither contiguous nor from zero, since no contract promises that.
@@ -45,15 +64,13 @@ impl<'s> Stage<'s> {
         count: usize,
     ) -> Self {
         let profile = strategy.profile();
-        let linked = |a: usize, b: usize| match topology {
-            Topology::Star { hub } => a != b && (a == hub || b == hub),
-            Topology::Mesh => a != b,
-        };
+        let linked = |a: usize, b: usize| topology.links(a, b, count);
         let peers =
             (0..count).map(|a| (0..count).filter(|b| linked(a, *b)).map(id).collect()).collect();
         let schema = schema(&profile);
         let genesis = genesis(&schema);
-        Stage { strategy, profile, topology, transport, schema, genesis, peers }
+        let members = (0..count).map(id).collect();
+        Stage { strategy, profile, topology, transport, schema, genesis, peers, members }
     }
 
     /// Number of replicas.
@@ -66,15 +83,15 @@ impl<'s> Stage<'s> {
         &self.peers[n]
     }
 
-    /// All links, the dialling side first: in a star the client, in a mesh the lower number.
+    /// All links, the dialling side first: in a star the client, otherwise the lower number.
     pub fn links(&self) -> Vec<(usize, usize)> {
+        let count = self.count();
         match self.topology {
-            Topology::Star { hub } => {
-                (0..self.count()).filter(|n| *n != hub).map(|n| (n, hub)).collect()
-            }
-            Topology::Mesh => {
-                (0..self.count()).flat_map(|a| (a + 1..self.count()).map(move |b| (a, b))).collect()
-            }
+            Topology::Star { hub } => (0..count).filter(|n| *n != hub).map(|n| (n, hub)).collect(),
+            topology => (0..count)
+                .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
+                .filter(|(a, b)| topology.links(*a, *b, count))
+                .collect(),
         }
     }
 
@@ -92,7 +109,7 @@ impl<'s> Stage<'s> {
     pub fn authority(&self) -> Option<usize> {
         match self.topology {
             Topology::Star { hub } => Some(hub),
-            Topology::Mesh => None,
+            Topology::Mesh | Topology::Tree | Topology::Ring => None,
         }
     }
 
@@ -122,6 +139,8 @@ impl<'s> Stage<'s> {
         Seat {
             replica: id(n),
             peers: &self.peers[n],
+            members: &self.members,
+            partitions: Partitions::WHOLE,
             authority: self.authority().map(id),
             schema: &self.schema,
             genesis: &self.genesis,
@@ -136,6 +155,8 @@ impl fmt::Display for Stage<'_> {
         match self.topology {
             Topology::Star { hub } => write!(f, "star of {}, hub {}", self.count(), id(hub))?,
             Topology::Mesh => write!(f, "mesh of {}", self.count())?,
+            Topology::Tree => write!(f, "tree of {}", self.count())?,
+            Topology::Ring => write!(f, "ring of {}", self.count())?,
         }
         match self.transport {
             Transport::Session => f.write_str(", sessions"),
@@ -144,7 +165,8 @@ impl fmt::Display for Stage<'_> {
     }
 }
 
-/// Topologies and transports that a profile supports; `clients` beside the hub of a star, that many in a mesh.
+/// Topologies and transports that a profile supports; `clients` beside the hub of a star, that many in a mesh, one more in a tree or
+/// a ring (where that makes them differ from a mesh).
 pub fn settings(
     profile: &Profile,
     clients: usize,
@@ -163,6 +185,12 @@ pub fn settings(
         if profile.mesh.unsupported().is_none() {
             settings.push((Topology::Mesh, transport, clients));
         }
+        if profile.graph.unsupported().is_none() && clients > 1 {
+            settings.push((Topology::Tree, transport, clients + 1));
+            if clients > 2 {
+                settings.push((Topology::Ring, transport, clients + 1));
+            }
+        }
     }
     settings
 }
@@ -178,7 +206,7 @@ fn schema(profile: &Profile) -> Schema {
     ];
     let fields =
         kinds.into_iter().filter(|kind| profile.field(*kind).unsupported().is_none()).collect();
-    Schema { fields }
+    Schema::new(fields)
 }
 
 /// Record 0 is full, record 1 has a value here and there, the others are empty.

@@ -57,6 +57,7 @@ impl Strategy for Toy {
             text: whole,
             star: Support::Native,
             mesh: Support::Native,
+            graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
             exceptions: &[],
@@ -309,7 +310,7 @@ impl Replica for ToyReplica {
                     }
                 }
             }
-            Input::Link { .. } => {}
+            Input::Link { .. } | Input::Seat(_) => {}
         }
         Ok(())
     }

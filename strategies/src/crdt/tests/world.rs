@@ -11,7 +11,7 @@ pub const CLOCK: Clock = Clock { now: Tick(0), wall: WallTime(0) };
 
 pub fn schema() -> Schema {
     use FieldKind::*;
-    Schema { fields: vec![Register, Counter, Set, Text] }
+    Schema::new(vec![Register, Counter, Set, Text])
 }
 
 pub fn cell(record: u32, field: u16) -> Cell {
@@ -137,6 +137,8 @@ impl World {
         with(&Seat {
             replica: ReplicaId(me as u32),
             peers: &self.peers(me),
+            members: &(0..self.replicas.len() as u32).map(ReplicaId).collect::<Vec<_>>(),
+            partitions: Partitions::WHOLE,
             authority: (self.shape == Shape::Star).then_some(ReplicaId(0)),
             schema: &schema(),
             genesis: &self.genesis,

@@ -60,6 +60,7 @@ pub(crate) struct Net {
     pub sent: Vec<Vec<u8>>,
     /// What replaces the ids in cargos, where they are scrambled.
     scrambler: Option<ChaCha8Rng>,
+    members: Vec<ReplicaId>,
     time_us: u64,
     next_sequence: u64,
 }
@@ -85,17 +86,16 @@ impl Net {
             strategy,
             topology,
             transport,
-            schema: Schema {
-                fields: vec![
-                    FieldKind::Register,
-                    FieldKind::Counter,
-                    FieldKind::Set,
-                    FieldKind::Text,
-                ],
-            },
+            schema: Schema::new(vec![
+                FieldKind::Register,
+                FieldKind::Counter,
+                FieldKind::Set,
+                FieldKind::Text,
+            ]),
             edits: genesis.iter().cloned().collect(),
             genesis,
             nodes: Vec::new(),
+            members: (0..replicas).map(|n| ReplicaId(n as u32)).collect(),
             flight: BTreeMap::new(),
             open: BTreeSet::new(),
             reports: Vec::new(),
@@ -120,6 +120,8 @@ impl Net {
         Seat {
             replica: ReplicaId(n as u32),
             peers,
+            members: &self.members,
+            partitions: crate::Partitions::WHOLE,
             authority: (self.topology == Topology::Star).then_some(ReplicaId(0)),
             schema: &self.schema,
             genesis: &self.genesis,

@@ -16,7 +16,7 @@ pub const SERVER: usize = 1;
 
 pub fn schema() -> Schema {
     use FieldKind::{Counter, Register, Set, Text};
-    Schema { fields: vec![Register, Counter, Set, Text] }
+    Schema::new(vec![Register, Counter, Set, Text])
 }
 
 pub fn id(n: usize) -> ReplicaId {
@@ -222,6 +222,8 @@ pub fn with_seat<R>(n: usize, then: impl FnOnce(&Seat<'_>) -> R) -> R {
     then(&Seat {
         replica: id(n),
         peers: if n == SERVER { &clients } else { &[ReplicaId(SERVER as u32)] },
+        members: &[0, 1, 2, 3].map(id),
+        partitions: Partitions::WHOLE,
         authority: Some(id(SERVER)),
         schema: &schema(),
         genesis: &[],
