@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use reconverge_reports::{self as reports, Colour, Comparison, RunInfo};
 use reconverge_scenarios::{Scenario, to_toml};
+use reconverge_simulator::oracle;
 use reconverge_simulator::row::{Status, TrialResult};
 use reconverge_simulator::trial::{self, Case};
 use reconverge_strategies::Strategy;
@@ -27,10 +28,11 @@ pub(crate) fn run(args: &RunArgs, known: &[&dyn Strategy]) -> Result<ExitCode, F
     check_out(&args.out, &scenario.name)?;
 
     let cases = cases(scenario, &chosen, seeds.clone());
-    let results = run_trials(&cases, jobs(args.jobs), args.quiet);
+    let mut results = run_trials(&cases, jobs(args.jobs), args.quiet);
     let rows = results.iter().map(|result| &result.row);
     let broken = reports::check_budgets(&scenario.budgets, &budgeted, rows);
     let broken = broken.expect("the budgets were validated");
+    results.extend(oracles(scenario, seeds.clone(), jobs(args.jobs)));
     let episode = episode::episode(scenario, &chosen, seeds.start);
     let strategies: Vec<String> = chosen.iter().map(|s| s.name().to_owned()).collect();
     let info = RunInfo {
@@ -119,6 +121,18 @@ pub(crate) fn run_trials(cases: &[Case<'_>], jobs: usize, quiet: bool) -> Vec<Tr
         trial::run_all(cases, jobs, &|| begun.elapsed().as_micros() as u64, &|_| bar.inc(1));
     bar.finish_and_clear();
     results
+}
+
+/// What perfect knowledge would cost under each seed, beside what the strategies did.
+fn oracles(scenario: &Scenario, seeds: Range<u64>, jobs: usize) -> Vec<TrialResult> {
+    let begun = Instant::now();
+    let seeds: Vec<u64> = seeds.collect();
+    trial::in_parallel(seeds.len(), jobs, |n| {
+        let begun_us = begun.elapsed().as_micros() as u64;
+        let mut result = oracle::run(scenario, seeds[n]);
+        result.timing.wall_us = begun.elapsed().as_micros() as u64 - begun_us;
+        result
+    })
 }
 
 /// Whether files can be put there, as far as that can be known without making anything.

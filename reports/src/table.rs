@@ -67,7 +67,7 @@ pub(crate) fn rows(cell: &Cell) -> Vec<TableRow> {
 }
 
 fn row(cell: &Cell, group: &Group) -> TableRow {
-    let own_schedule = !group.is_unsupported() && group.schedule != cell.schedule;
+    let own_schedule = has_own_schedule(cell, group);
     let name = group.label() + if own_schedule { " *" } else { "" };
     if group.measured().next().is_none() {
         let status = group.trials[0].row.status.name();
@@ -91,11 +91,14 @@ fn row(cell: &Cell, group: &Group) -> TableRow {
     let tone = |good: bool| if good { Tone::Good } else { Tone::Bad };
     let plain = |text: String| (text, Tone::Plain);
     let columns = vec![
-        (
-            format!("{}/{}", group.count(Status::Ok), group.trials.len()),
-            tone(group.always_converged()),
-        ),
-        (lost, tone(group.never("edits_lost"))),
+        match group.is_oracle() {
+            true => plain("–".to_owned()),
+            false => (
+                format!("{}/{}", group.count(Status::Ok), group.trials.len()),
+                tone(group.always_converged()),
+            ),
+        },
+        (lost, if group.is_oracle() { Tone::Plain } else { tone(group.never("edits_lost")) }),
         plain(mean("edits_surfaced", human::count)),
         plain(pooled("visible_us_p50")),
         plain(pooled("visible_us_p99")),
@@ -106,12 +109,13 @@ fn row(cell: &Cell, group: &Group) -> TableRow {
     TableRow { name, columns: Ok(columns) }
 }
 
+fn has_own_schedule(cell: &Cell, group: &Group) -> bool {
+    !group.is_unsupported() && !group.is_oracle() && group.schedule != cell.schedule
+}
+
 /// What the asterisks mean; `None` where there are none.
 pub(crate) fn schedule_note(cell: &Cell) -> Option<String> {
-    let own = cell
-        .strategies
-        .iter()
-        .filter(|group| !group.is_unsupported() && group.schedule != cell.schedule);
+    let own = cell.strategies.iter().filter(|group| has_own_schedule(cell, group));
     let own: Vec<String> = own
         .map(|group| format!("{} ({})", group.strategy, group.schedule.trim_end_matches(" (own)")))
         .collect();

@@ -4,6 +4,7 @@ pub mod agenda;
 pub mod device;
 pub mod fact;
 pub mod network;
+pub mod oracle;
 pub mod plan;
 pub mod probe;
 pub mod row;

@@ -312,6 +312,34 @@ impl Default for Histograms {
     }
 }
 
+impl Metrics {
+    /// Fills in the statistics of all times; those of an empty histogram stay `None`.
+    pub fn spread(&mut self, histograms: &Histograms) {
+        let spread = |histogram: &Histogram<u64>, slots: [&mut Option<u64>; 6]| {
+            if histogram.is_empty() {
+                return;
+            }
+            let [mean, p50, p90, p99, p999, max] = slots;
+            *mean = Some(histogram.mean() as u64);
+            *p50 = Some(histogram.value_at_quantile(0.5));
+            *p90 = Some(histogram.value_at_quantile(0.9));
+            *p99 = Some(histogram.value_at_quantile(0.99));
+            *p999 = Some(histogram.value_at_quantile(0.999));
+            *max = Some(histogram.max());
+        };
+        macro_rules! spread {
+            ($histogram:ident: $($column:ident),*) => {
+                spread(&histograms.$histogram, [$(&mut self.$column),*]);
+            };
+        }
+        spread!(visible: visible_us_mean, visible_us_p50, visible_us_p90, visible_us_p99, visible_us_p999, visible_us_max);
+        spread!(settled: settled_us_mean, settled_us_p50, settled_us_p90, settled_us_p99, settled_us_p999, settled_us_max);
+        spread!(everywhere: everywhere_us_mean, everywhere_us_p50, everywhere_us_p90, everywhere_us_p99, everywhere_us_p999, everywhere_us_max);
+        spread!(reconverge: reconverge_us_mean, reconverge_us_p50, reconverge_us_p90, reconverge_us_p99, reconverge_us_p999, reconverge_us_max);
+        spread!(local: local_us_mean, local_us_p50, local_us_p90, local_us_p99, local_us_p999, local_us_max);
+    }
+}
+
 impl Histograms {
     /// Each with its name as in `latency.csv`.
     pub fn named(&self) -> [(&'static str, &Histogram<u64>); 5] {

@@ -10,7 +10,6 @@ use crate::schedule::Rule;
 use crate::streams::Streams;
 use crate::workload::{Script, schema};
 use crate::world::{Ending, World};
-use hdrhistogram::Histogram;
 use reconverge_scenarios::{Scenario, Topology, TransportKind};
 use reconverge_strategies::{Law, Profile, Rendering, Scope, Strategy};
 use std::sync::Mutex;
@@ -166,26 +165,33 @@ pub fn run_all(
     clock_us: &(dyn Fn() -> u64 + Sync),
     done: &(dyn Fn(&TrialResult) + Sync),
 ) -> Vec<TrialResult> {
+    in_parallel(cases.len(), jobs, |number| {
+        let begun_us = clock_us();
+        let mut result = run_caught(&cases[number]);
+        result.timing.wall_us = clock_us() - begun_us;
+        done(&result);
+        result
+    })
+}
+
+/// Does so many pieces of work on so many threads, and returns what each came to in the order of their numbers.
+pub fn in_parallel<T: Send>(count: usize, jobs: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let results: Vec<Mutex<Option<TrialResult>>> = cases.iter().map(|_| Mutex::new(None)).collect();
+    let results: Vec<Mutex<Option<T>>> = (0..count).map(|_| Mutex::new(None)).collect();
     std::thread::scope(|scope| {
-        for _ in 0..jobs.clamp(1, cases.len().max(1)) {
+        for _ in 0..jobs.clamp(1, count.max(1)) {
             scope.spawn(|| {
                 loop {
                     let mine = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(mine) else { break };
-                    let begun_us = clock_us();
-                    let mut result = run_caught(case);
-                    result.timing.wall_us = clock_us() - begun_us;
-                    done(&result);
-                    *results[mine].lock().expect("no thread panics while it holds this") =
-                        Some(result);
+                    let Some(slot) = results.get(mine) else { break };
+                    let result = work(mine);
+                    *slot.lock().expect("no thread panics while it holds this") = Some(result);
                 }
             });
         }
     });
     let finished = results.into_iter().map(|slot| {
-        slot.into_inner().expect("no thread panicked").expect("every case was taken by a thread")
+        slot.into_inner().expect("no thread panicked").expect("every piece was taken by a thread")
     });
     finished.collect()
 }
@@ -288,28 +294,7 @@ fn metrics(
         kills: Some(counts.kills),
         ..Metrics::default()
     };
-    let spread = |histogram: &Histogram<u64>, slots: [&mut Option<u64>; 6]| {
-        if histogram.is_empty() {
-            return;
-        }
-        let [mean, p50, p90, p99, p999, max] = slots;
-        *mean = Some(histogram.mean() as u64);
-        *p50 = Some(histogram.value_at_quantile(0.5));
-        *p90 = Some(histogram.value_at_quantile(0.9));
-        *p99 = Some(histogram.value_at_quantile(0.99));
-        *p999 = Some(histogram.value_at_quantile(0.999));
-        *max = Some(histogram.max());
-    };
-    macro_rules! spread {
-        ($histogram:ident: $($column:ident),*) => {
-            spread(&histograms.$histogram, [$(&mut metrics.$column),*]);
-        };
-    }
-    spread!(visible: visible_us_mean, visible_us_p50, visible_us_p90, visible_us_p99, visible_us_p999, visible_us_max);
-    spread!(settled: settled_us_mean, settled_us_p50, settled_us_p90, settled_us_p99, settled_us_p999, settled_us_max);
-    spread!(everywhere: everywhere_us_mean, everywhere_us_p50, everywhere_us_p90, everywhere_us_p99, everywhere_us_p999, everywhere_us_max);
-    spread!(reconverge: reconverge_us_mean, reconverge_us_p50, reconverge_us_p90, reconverge_us_p99, reconverge_us_p999, reconverge_us_max);
-    spread!(local: local_us_mean, local_us_p50, local_us_p90, local_us_p99, local_us_p999, local_us_max);
+    metrics.spread(histograms);
     devices(world, &mut metrics, renderings, edits_asked);
     metrics
 }

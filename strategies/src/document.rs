@@ -446,6 +446,14 @@ impl Rendering {
         }
     }
 
+    /// Shows in a cell what another rendering shows there.
+    pub fn replace(&mut self, cell: Cell, other: &Rendering) {
+        match other.cells.get(&cell) {
+            Some(shown) => drop(self.cells.insert(cell, shown.clone())),
+            None => drop(self.cells.remove(&cell)),
+        }
+    }
+
     /// What is shown in a cell; `None` where it is empty.
     pub fn get(&self, cell: Cell) -> Option<&Shown> {
         self.cells.get(&cell)
