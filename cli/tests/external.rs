@@ -49,19 +49,19 @@ impl Strategy for Mine {
     }
 
     fn profile(&self) -> Profile {
-        Profile { summary: "Somebody else's.", ..crdt::Delta.profile() }
+        Profile { summary: "Somebody else's.", ..crdt::DELTA.profile() }
     }
 
     fn create(&self, seat: &Seat<'_>) -> Box<dyn Replica> {
-        self.wrap(crdt::Delta.create(seat))
+        self.wrap(crdt::DELTA.create(seat))
     }
 
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
-        Ok(self.wrap(crdt::Delta.restore(seat, saved)?))
+        Ok(self.wrap(crdt::DELTA.restore(seat, saved)?))
     }
 
     fn recode(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
-        crdt::Delta.recode(message)
+        crdt::DELTA.recode(message)
     }
 }
 

@@ -11,7 +11,7 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &version_vector::SIBLINGS,
         &version_vector::MERGE,
         &ot::Central,
-        &crdt::Delta,
+        &crdt::DELTA,
         &online_only::OnlineOnly,
         &full_copy::FullCopy,
     ]

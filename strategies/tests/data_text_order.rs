@@ -1,8 +1,8 @@
-//! `crdt/delta` against data that others computed: where concurrently inserted text ends up, and recorded editing sessions.
+//! `crdt/delta` and `crdt/delta+rga` against data that others computed: where concurrently inserted text ends up, and recorded editing sessions.
 //!
 //! The data lie in the folder named by `RECONVERGE_DATA`, by default `../shared` beside the checkout.
 
-use reconverge_strategies::crdt::Delta;
+use reconverge_strategies::crdt::{Crdt, DELTA, DELTA_RGA};
 use reconverge_strategies::*;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -31,12 +31,12 @@ struct Mesh {
 }
 
 impl Mesh {
-    fn new(replicas: u32) -> Self {
+    fn new(strategy: Crdt, replicas: u32) -> Self {
         let schema = Schema::new(vec![FieldKind::Text]);
         let members: Vec<_> = (0..replicas).map(ReplicaId).collect();
         let create = |replica| {
             let others: Vec<_> = (0..replicas).filter(|id| *id != replica).map(ReplicaId).collect();
-            Delta.create(&Seat {
+            strategy.create(&Seat {
                 replica: ReplicaId(replica),
                 peers: &others,
                 members: &members,
@@ -138,17 +138,17 @@ enum Step {
 #[derive(Deserialize)]
 struct Expected {
     fuguemax: String,
+    rga: String,
 }
 
-#[test]
-#[ignore = "needs RECONVERGE_DATA"]
-fn concurrent_insertions_end_in_the_published_fuguemax_order() {
+/// Replays all histories; every replica must end with the text that `expected` picks.
+fn follow_histories(strategy: Crdt, expected: fn(&Expected) -> &str) {
     let file = String::from_utf8(data("vectors/text-order.jsonl")).expect("JSON is UTF-8");
     let mut histories = 0;
     for line in file.lines() {
         let history: History = serde_json::from_str(line).expect("the documented format");
         let replicas = history.replicas as usize;
-        let mut mesh = Mesh::new(history.replicas);
+        let mut mesh = Mesh::new(strategy, history.replicas);
         for step in &history.steps {
             match step {
                 Step::Insert { replica, at, text } => mesh.splice(*replica, *at, 0, text),
@@ -161,11 +161,23 @@ fn concurrent_insertions_end_in_the_published_fuguemax_order() {
             }
         }
         for replica in 0..replicas {
-            assert_eq!(mesh.text(replica), history.expected.fuguemax, "seed {}", history.seed);
+            assert_eq!(mesh.text(replica), expected(&history.expected), "seed {}", history.seed);
         }
         histories += 1;
     }
     assert_eq!(histories, 300);
+}
+
+#[test]
+#[ignore = "needs RECONVERGE_DATA"]
+fn concurrent_insertions_end_in_the_published_fuguemax_order() {
+    follow_histories(DELTA, |expected| &expected.fuguemax);
+}
+
+#[test]
+#[ignore = "needs RECONVERGE_DATA"]
+fn concurrent_insertions_end_in_the_published_rga_order() {
+    follow_histories(DELTA_RGA, |expected| &expected.rga);
 }
 
 #[derive(Deserialize)]
@@ -188,9 +200,9 @@ fn trace(name: &str) -> Trace {
 }
 
 /// Replays a trace on one replica that syncs into a second one after so many edits; returns bytes per edit.
-fn replay(name: &str, edits_per_sync: u64) -> f64 {
+fn replay(strategy: Crdt, name: &str, edits_per_sync: u64) -> f64 {
     let trace = trace(name);
-    let mut mesh = Mesh::new(2);
+    let mut mesh = Mesh::new(strategy, 2);
     mesh.link(0, 1, LinkState::Open);
     for (at, delete, insert) in trace.txns.iter().flat_map(|txn| &txn.patches) {
         mesh.splice(0, *at, *delete, insert);
@@ -210,10 +222,12 @@ fn replay(name: &str, edits_per_sync: u64) -> f64 {
 #[ignore = "needs RECONVERGE_DATA"]
 fn recorded_sessions_arrive_as_they_were_typed_in_few_bytes() {
     for name in ["automerge-paper", "friendsforever_flat", "seph-blog1", "json-crdt-patch"] {
-        let bytes_per_edit = replay(name, 50);
-        println!("{name}: {bytes_per_edit:.2} bytes per edit");
-        let most = if name == "json-crdt-patch" { 9.0 } else { 4.0 };
-        assert!(bytes_per_edit < most, "{name}: {bytes_per_edit} bytes, answers included");
+        for strategy in [DELTA, DELTA_RGA] {
+            let bytes_per_edit = replay(strategy, name, 50);
+            println!("{name}, {}: {bytes_per_edit:.2} bytes per edit", strategy.name());
+            let most = if name == "json-crdt-patch" { 9.0 } else { 4.0 };
+            assert!(bytes_per_edit < most, "{name}: {bytes_per_edit} bytes, answers included");
+        }
     }
 }
 
@@ -221,7 +235,7 @@ fn recorded_sessions_arrive_as_they_were_typed_in_few_bytes() {
 #[ignore = "needs RECONVERGE_DATA"]
 fn one_keystroke_in_its_own_message_is_short() {
     let trace = trace("automerge-paper");
-    let mut mesh = Mesh::new(2);
+    let mut mesh = Mesh::new(DELTA, 2);
     mesh.link(0, 1, LinkState::Open);
     mesh.sync(0, 1);
     for (at, delete, insert) in trace.txns.iter().flat_map(|txn| &txn.patches).take(50_000) {

@@ -4,7 +4,7 @@ use super::causal::{Agent, Dot};
 use super::counter::{Counter, Share};
 use super::op::{Delta, Op, Seen};
 use super::register::Register;
-use super::sequence::{Item, Sequence};
+use super::sequence::{Sequence, TextOrder};
 use super::set::Set;
 use crate::contract::Footprint;
 use crate::document::{
@@ -28,12 +28,12 @@ pub enum State {
 }
 
 impl State {
-    fn new(kind: FieldKind) -> Self {
+    fn new(kind: FieldKind, text_order: TextOrder) -> Self {
         match kind {
             FieldKind::Register => State::Register(Register::default()),
             FieldKind::Counter => State::Counter(Counter::default()),
             FieldKind::Set => State::Set(Set::default()),
-            FieldKind::Text => State::Text(Sequence::new()),
+            FieldKind::Text => State::Text(Sequence::new(text_order)),
         }
     }
 
@@ -66,13 +66,7 @@ impl State {
                 footprint.content_bytes = set.elements().map(|e| e.as_str().len() as u64).sum();
                 footprint.metadata_bytes = named(set.insertions().len());
             }
-            State::Text(text) => {
-                footprint.content_bytes = text.bytes() as u64;
-                let deleted = text.lists().flatten().filter(|item| item.is_deleted()).count();
-                let item = size_of::<Item>() as u64;
-                footprint.metadata_bytes = (text.items() - deleted) as u64 * item;
-                footprint.history_bytes = deleted as u64 * item;
-            }
+            State::Text(text) => footprint = text.footprint(),
         }
         footprint
     }
@@ -112,6 +106,7 @@ pub struct Comparison {
 /// All cells that anybody has written to.
 #[derive(Debug, Default)]
 pub struct Cells {
+    text_order: TextOrder,
     states: BTreeMap<Cell, State>,
     digests: RefCell<Digests>,
 }
@@ -125,11 +120,21 @@ struct Digests {
 }
 
 impl Cells {
-    /// These cells.
-    pub fn from_states(states: BTreeMap<Cell, State>) -> Self {
+    /// No cells; their texts will be in this order.
+    pub fn new(text_order: TextOrder) -> Self {
+        Cells { text_order, ..Cells::default() }
+    }
+
+    /// These cells, whose texts are in this order.
+    pub fn from_states(text_order: TextOrder, states: BTreeMap<Cell, State>) -> Self {
         let stale = states.keys().copied().collect();
         let digests = RefCell::new(Digests { stale, ..Digests::default() });
-        Cells { states, digests }
+        Cells { text_order, states, digests }
+    }
+
+    /// The order of its texts.
+    pub fn text_order(&self) -> TextOrder {
+        self.text_order
     }
 
     /// Every cell, in order.
@@ -139,7 +144,7 @@ impl Cells {
 
     fn touch(&mut self, cell: Cell, kind: FieldKind) -> &mut State {
         self.digests.get_mut().stale.insert(cell);
-        self.states.entry(cell).or_insert_with(|| State::new(kind))
+        self.states.entry(cell).or_insert_with(|| State::new(kind, self.text_order))
     }
 
     /// Makes a change part of the document; its cells are of the kinds it takes them for, and everything it refers to is here.
@@ -165,10 +170,10 @@ impl Cells {
                     effects.work_units += seen.len() as u64;
                 }
             }
-            Op::Run { cell, left, right, text } => {
+            Op::Run { cell, left, claim, text } => {
                 if let State::Text(sequence) = self.touch(*cell, FieldKind::Text) {
                     effects.work_units += text.len() as u64 / 64
-                        + sequence.insert_between(delta.first, *left, *right, text);
+                        + sequence.insert_beside(delta.first, *left, *claim, text);
                 }
             }
             Op::Hide { seen } => {
@@ -386,9 +391,9 @@ impl Author<'_> {
             return;
         }
         let State::Text(text) = self.cells.touch(cell, FieldKind::Text) else { return };
-        let (left, right) = text.insert_at(at, self.next, insert);
+        let (left, claim) = text.insert_at(at, self.next, insert);
         let span = char_count(insert) as u64;
-        self.name(span, Op::Run { cell, left, right, text: insert.to_owned() });
+        self.name(span, Op::Run { cell, left, claim, text: insert.to_owned() });
     }
 
     /// Answers a conflict. An answer that names nothing was given to a register without a conflict and replaces what it shows. Other

@@ -3,6 +3,7 @@
 use super::causal::{Agent, Dot, Span};
 use super::counter::Tally;
 use super::op::{Delta, Op, Seen};
+use super::sequence::Claim;
 use crate::contract::Malformed;
 use crate::document::{Cell, byte_offset, char_count};
 use crate::wire::{Reader, Writer};
@@ -128,6 +129,8 @@ const INSERT: u8 = 2;
 const RUN: u8 = 3;
 const HIDE: u8 = 4;
 const HIDE_MANY: u8 = 5;
+/// A run that says when it was typed instead of what it was typed before.
+const RUN_TIMED: u8 = 6;
 /// The cell is that of the change before.
 const SAME_CELL: u8 = 1 << 3;
 /// Nothing was seen that is to be hidden; of a hiding: it has one dot.
@@ -146,7 +149,7 @@ pub fn write_deltas(writer: &mut Writer, pieces: &[Piece<'_>]) {
             }
         });
     }
-    let mut deltas = DeltaWriter { dots: Dots::of(agents), cell: None };
+    let mut deltas = DeltaWriter { dots: Dots::of(agents), cell: None, time: 0 };
     deltas.dots.write_table(writer);
     let mut rest = pieces;
     while let Some((first, skip)) = rest.first() {
@@ -173,7 +176,7 @@ pub fn write_deltas(writer: &mut Writer, pieces: &[Piece<'_>]) {
 /// [`Malformed`] where it makes no sense whatever the schema is.
 pub fn read_deltas(reader: &mut Reader<'_>) -> Result<Vec<Delta>, Malformed> {
     let dots = Dots::read_table(reader)?;
-    let mut all = DeltaReader { dots, cell: None };
+    let mut all = DeltaReader { dots, cell: None, time: 0 };
     let mut deltas = Vec::new();
     while !reader.is_empty() {
         let place = reader.uint()?;
@@ -198,6 +201,8 @@ pub fn read_deltas(reader: &mut Reader<'_>) -> Result<Vec<Delta>, Malformed> {
 struct DeltaWriter {
     dots: Dots,
     cell: Option<Cell>,
+    /// When the next character is typed, if the last one's author goes on.
+    time: u64,
 }
 
 impl DeltaWriter {
@@ -218,11 +223,18 @@ impl DeltaWriter {
                 self.seen_dots(writer, seen);
                 writer.str(element.as_str());
             }
-            Op::Run { cell, left, right, text } => {
-                self.head(writer, RUN, *cell, false);
+            Op::Run { cell, left, claim, text } => {
+                let kind = if let Claim::Before(_) = claim { RUN } else { RUN_TIMED };
+                self.head(writer, kind, *cell, false);
                 let left = if skip > 0 { delta.first.plus(skip - 1) } else { *left };
                 self.dots.write(writer, left);
-                self.dots.write(writer, *right);
+                match claim.of_later(skip) {
+                    Claim::Before(right) => self.dots.write(writer, right),
+                    Claim::At(time) => {
+                        writer.int(time.wrapping_sub(self.time) as i64);
+                        self.time = time + delta.span - skip;
+                    }
+                }
                 writer.str(&text[byte_offset(text, skip as usize)..]);
             }
             Op::Hide { seen } => {
@@ -298,6 +310,7 @@ impl DeltaWriter {
 struct DeltaReader {
     dots: Dots,
     cell: Option<Cell>,
+    time: u64,
 }
 
 impl DeltaReader {
@@ -347,15 +360,23 @@ impl DeltaReader {
                 Op::Insert { cell, element: reader.value()?, seen }
             }
             ADD if !plain => Op::Add { cell: self.cell(reader, head)?, amount: reader.int()? },
-            RUN if !plain => {
+            RUN | RUN_TIMED if !plain => {
                 let cell = self.cell(reader, head)?;
-                let (left, right) = (self.dots.read(reader)?, self.dots.read(reader)?);
+                let left = self.dots.read(reader)?;
+                let claim = if kind == RUN {
+                    Claim::Before(self.dots.read(reader)?)
+                } else {
+                    Claim::At(self.time(reader)?)
+                };
                 let text = reader.str()?.to_owned();
                 span = char_count(&text) as u64;
                 if span == 0 {
                     return Err(Malformed("an empty run"));
                 }
-                Op::Run { cell, left, right, text }
+                if let Claim::At(time) = claim {
+                    self.time = time + span;
+                }
+                Op::Run { cell, left, claim, text }
             }
             _ => return Err(Malformed("unknown kind of change")),
         };
@@ -372,6 +393,12 @@ impl DeltaReader {
         }
         self.cell = Some(cell);
         Ok(cell)
+    }
+
+    fn time(&self, reader: &mut Reader<'_>) -> Result<u64, Malformed> {
+        let time = self.time.wrapping_add(reader.int()? as u64);
+        let in_range = time > 0 && time <= COUNTER_MAX;
+        if in_range { Ok(time) } else { Err(Malformed("time out of range")) }
     }
 
     fn seen_dots(&mut self, reader: &mut Reader<'_>, plain: bool) -> Result<Vec<Dot>, Malformed> {

@@ -2,7 +2,7 @@
 
 use super::causal::{Agent, Dot, Span, Version, insert_span};
 use super::counter::Tally;
-use super::sequence::RUN_CHARS;
+use super::sequence::{Claim, RUN_CHARS, TextOrder};
 use crate::document::{Cell, FieldKind, Schema, Value, byte_offset};
 
 /// What a change does. Whatever it hides is named by dots its author had seen; nothing else is touched, so that
@@ -15,8 +15,8 @@ pub enum Op {
     Add { cell: Cell, amount: i64 },
     /// Inserts an element in place of its insertions seen.
     Insert { cell: Cell, element: Value, seen: Vec<Dot> },
-    /// Inserts text behind one character and before another; each character has a dot.
-    Run { cell: Cell, left: Dot, right: Dot, text: String },
+    /// Inserts text behind one character, with what else decides its place; each character has a dot.
+    Run { cell: Cell, left: Dot, claim: Claim, text: String },
     /// Hides what was seen of some cells.
     Hide { seen: Vec<(Cell, Seen)> },
 }
@@ -93,9 +93,11 @@ impl Delta {
             Op::Put { seen, .. } | Op::Insert { seen, .. } => {
                 seen.iter().for_each(|dot| visit(*dot));
             }
-            Op::Run { left, right, .. } => {
+            Op::Run { left, claim, .. } => {
                 visit(if skip == 0 { *left } else { self.first });
-                visit(*right);
+                if let Claim::Before(right) = claim {
+                    visit(*right);
+                }
             }
             Op::Hide { seen } => seen.iter().for_each(|(_, seen)| seen.each_dot(&mut visit)),
         }
@@ -108,14 +110,14 @@ impl Delta {
         ready
     }
 
-    /// Whether every cell is of the kind that it takes it for.
-    pub fn fits(&self, schema: &Schema) -> bool {
+    /// Whether every cell is of the kind that it takes it for, and text in the order that it takes it for.
+    pub fn fits(&self, schema: &Schema, text_order: TextOrder) -> bool {
         let is = |cell: &Cell, kind| schema.kind(cell.field) == Some(kind);
         match &self.op {
             Op::Put { cell, .. } => is(cell, FieldKind::Register),
             Op::Add { cell, .. } => is(cell, FieldKind::Counter),
             Op::Insert { cell, .. } => is(cell, FieldKind::Set),
-            Op::Run { cell, .. } => is(cell, FieldKind::Text),
+            Op::Run { cell, claim, .. } => is(cell, FieldKind::Text) && claim.order() == text_order,
             Op::Hide { seen } => seen.iter().all(|(cell, seen)| is(cell, seen.kind())),
         }
     }
@@ -158,8 +160,9 @@ impl Delta {
         if skip == 0 {
             return;
         }
-        if let Op::Run { left, text, .. } = &mut self.op {
+        if let Op::Run { left, claim, text, .. } = &mut self.op {
             *left = self.first.plus(skip - 1);
+            *claim = claim.of_later(skip);
             text.drain(..byte_offset(text, skip as usize));
         }
         self.first = self.first.plus(skip);
@@ -176,10 +179,11 @@ impl Delta {
         let last = self.last();
         let absorbed = match (&mut self.op, &next.op) {
             (
-                Op::Run { cell, right, text, .. },
-                Op::Run { cell: next_cell, left, right: next_right, text: more },
+                Op::Run { cell, claim, text, .. },
+                Op::Run { cell: next_cell, left, claim: next_claim, text: more },
             ) => {
-                let goes_on = cell == next_cell && *left == last && right == next_right;
+                let goes_on =
+                    cell == next_cell && *left == last && claim.of_later(self.span) == *next_claim;
                 if goes_on {
                     text.push_str(more);
                 }

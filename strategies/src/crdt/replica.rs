@@ -13,6 +13,7 @@ use super::codec::Piece;
 use super::log::Log;
 use super::message::{Body, Head, read_message, write_message};
 use super::op::Delta;
+use super::sequence::TextOrder;
 use super::snapshot;
 use crate::contract::{
     Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, Transport,
@@ -60,14 +61,14 @@ pub struct DeltaReplica {
 
 impl DeltaReplica {
     /// A replica that holds the seat's genesis and nothing else.
-    pub fn new(seat: &Seat<'_>) -> Self {
+    pub fn new(seat: &Seat<'_>, text_order: TextOrder) -> Self {
         let mut replica = DeltaReplica {
             agent: Agent::new(seat.replica, seat.incarnation),
             schema: seat.schema.clone(),
             transport: seat.transport,
             is_star: seat.authority.is_some(),
             have: Version::new(),
-            cells: Cells::default(),
+            cells: Cells::new(text_order),
             log: Log::default(),
             peers: seat.peers.iter().map(|id| Peer::new(*id)).collect(),
             ids: Attribution::default(),
@@ -227,7 +228,7 @@ impl DeltaReplica {
     fn check(&self, deltas: &[Delta]) -> Result<(), Malformed> {
         for delta in deltas {
             let author = delta.first.agent;
-            if !delta.fits(&self.schema) {
+            if !delta.fits(&self.schema, self.cells.text_order()) {
                 return Err(Malformed("a cell is of another kind, or there is none"));
             }
             if author >= Agent::GENESIS {
@@ -287,7 +288,8 @@ impl DeltaReplica {
         let mut theirs = version.clone();
         theirs.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
         let mut reader = Reader::new(state);
-        let cells = snapshot::read_cells(&mut reader, &theirs, &self.schema)?;
+        let order = self.cells.text_order();
+        let cells = snapshot::read_cells(&mut reader, &theirs, &self.schema, order)?;
         reader.end()?;
         if theirs.get(self.agent) > self.have.get(self.agent) {
             return Err(Malformed("own changes that were never made"));

@@ -8,10 +8,10 @@ use super::counter::{Counter, Share, Tally};
 use super::log::Log;
 use super::register::Register;
 use super::replica::{DeltaReplica, Peer};
-use super::sequence::{Item, Sequence};
+use super::sequence::{Sequence, TextOrder};
 use super::set::Set;
 use crate::contract::{Malformed, Seat};
-use crate::document::{Cell, FieldKind, ReplicaId, Schema, char_count};
+use crate::document::{Cell, FieldKind, ReplicaId, Schema};
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,18 +45,22 @@ pub fn save(replica: &DeltaReplica, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// [`Malformed`] where it makes no sense.
-pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<DeltaReplica, Malformed> {
+pub fn restore(
+    seat: &Seat<'_>,
+    text_order: TextOrder,
+    saved: &[u8],
+) -> Result<DeltaReplica, Malformed> {
     let mut reader = Reader::new(saved);
     let lost_memory = u64::from(seat.incarnation) != reader.uint()?;
     let genesis = reader.uint()?;
     let mut have = Version::read(&mut reader)?;
     have.raise(Agent::GENESIS, genesis);
-    let cells = read_cells(&mut reader, &have, seat.schema)?;
+    let cells = read_cells(&mut reader, &have, seat.schema, text_order)?;
     let start = reader.uint()?;
     let dropped = Version::read(&mut reader)?;
     let deltas = read_deltas(&mut Reader::new(reader.blob()?))?;
     let known = |delta: &super::op::Delta| {
-        have.covers(delta.last()) && delta.is_ready(&have) && delta.fits(seat.schema)
+        have.covers(delta.last()) && delta.is_ready(&have) && delta.fits(seat.schema, text_order)
     };
     if !deltas.iter().all(known) || start.checked_add(deltas.len() as u64).is_none() {
         return Err(Malformed("the log holds changes that the document lacks"));
@@ -134,20 +138,7 @@ pub fn write_cells(writer: &mut Writer, have: &Version, cells: &Cells) {
                     writer.str(element.as_str());
                 }
             }
-            State::Text(text) => {
-                let lists: Vec<&[Item]> = text.lists().filter(|items| !items.is_empty()).collect();
-                writer.count(lists.len());
-                for items in lists {
-                    writer.count(items.len());
-                    for item in items {
-                        dots.write(writer, item.first);
-                        writer.uint(u64::from(item.len));
-                        dots.write(writer, item.left);
-                        dots.write(writer, item.right);
-                        writer.str(&item.text);
-                    }
-                }
-            }
+            State::Text(text) => text.write(writer, &have.agents()),
         }
     }
 }
@@ -160,8 +151,9 @@ pub fn read_cells(
     reader: &mut Reader<'_>,
     have: &Version,
     schema: &Schema,
+    text_order: TextOrder,
 ) -> Result<Cells, Malformed> {
-    let mut all = CellReader { have, dots: Dots::of(have.agents()), taken: BTreeSet::new() };
+    let mut all = CellReader { have, dots: Dots::of(have.agents()) };
     let mut states: BTreeMap<Cell, State> = BTreeMap::new();
     for _ in 0..reader.count(3)? {
         let cell = reader.cell()?;
@@ -172,18 +164,16 @@ pub fn read_cells(
             FieldKind::Register => State::Register(all.register(reader)?),
             FieldKind::Counter => State::Counter(all.counter(reader)?),
             FieldKind::Set => State::Set(all.set(reader)?),
-            FieldKind::Text => State::Text(all.text(reader)?),
+            FieldKind::Text => State::Text(Sequence::read(reader, text_order, have)?),
         };
         states.insert(cell, state);
     }
-    Ok(Cells::from_states(states))
+    Ok(Cells::from_states(text_order, states))
 }
 
 struct CellReader<'a> {
     have: &'a Version,
     dots: Dots,
-    /// First and last dot of every item of text read.
-    taken: BTreeSet<(Dot, Dot)>,
 }
 
 impl CellReader<'_> {
@@ -236,42 +226,5 @@ impl CellReader<'_> {
             set.insert(dot, reader.value()?, &[]);
         }
         Ok(set)
-    }
-
-    fn text(&mut self, reader: &mut Reader<'_>) -> Result<Sequence, Malformed> {
-        let mut lists = Vec::new();
-        for _ in 0..reader.count(2)? {
-            let mut items = Vec::new();
-            for _ in 0..reader.count(5)? {
-                items.push(self.item(reader)?);
-            }
-            lists.push(items);
-        }
-        Ok(Sequence::from_lists(lists))
-    }
-
-    fn item(&mut self, reader: &mut Reader<'_>) -> Result<Item, Malformed> {
-        let first = self.some_dot(reader)?;
-        let len = reader.uint32()?;
-        let item = Item {
-            first,
-            len,
-            left: self.dot(reader)?,
-            right: self.dot(reader)?,
-            text: reader.str()?.to_owned(),
-        };
-        let fits = item.is_deleted() || char_count(&item.text) as u64 == u64::from(len);
-        if len == 0 || !fits || !self.have.covers(item.last()) {
-            return Err(Malformed("an item of text does not fit its dots"));
-        }
-        let before = self.taken.range(..=(first, Dot { counter: u64::MAX, ..first })).next_back();
-        let after = self.taken.range((first, Dot::NONE)..).next();
-        let overlaps = before.is_some_and(|(_, last)| *last >= first)
-            || after.is_some_and(|(next, _)| *next <= item.last());
-        if overlaps {
-            return Err(Malformed("two items of text share a dot"));
-        }
-        self.taken.insert((first, item.last()));
-        Ok(item)
     }
 }

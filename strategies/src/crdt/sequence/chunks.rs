@@ -2,6 +2,7 @@
 //! through an index of every item's first dot. Nothing here knows how concurrent insertions are ordered.
 
 use super::item::{Item, RUN_CHARS};
+use super::order::Claim;
 use crate::crdt::causal::Dot;
 use crate::document::char_count;
 use std::collections::BTreeMap;
@@ -164,13 +165,13 @@ impl Chunks {
     }
 
     /// Appends text to the item before a place, where it continues that one and does not make it too long.
-    pub fn append(&mut self, place: Place, first: Dot, right: Dot, text: &str) -> bool {
+    pub fn append(&mut self, place: Place, first: Dot, claim: Claim, text: &str) -> bool {
         let items = &mut self.chunks[place.chunk as usize].items;
         let Some(before) = place.item.checked_sub(1).map(|item| &mut items[item]) else {
             return false;
         };
         let chars = char_count(text);
-        let continues = !before.is_deleted() && before.goes_on(first, right);
+        let continues = !before.is_deleted() && before.goes_on(first, claim);
         if continues && before.len as usize + chars <= RUN_CHARS as usize {
             before.text.push_str(text);
             before.len += chars as u32;

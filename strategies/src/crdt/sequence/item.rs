@@ -1,5 +1,6 @@
 //! A run of characters that one agent inserted one after another.
 
+use super::order::Claim;
 use crate::crdt::causal::{Dot, Span};
 use crate::document::byte_offset;
 
@@ -15,8 +16,8 @@ pub struct Item {
     pub len: u32,
     /// What the first character was inserted behind; the others stand behind one another.
     pub left: Dot,
-    /// What all of them were inserted before.
-    pub right: Dot,
+    /// What else decides where the first character goes.
+    pub claim: Claim,
     /// The characters; empty once they are deleted.
     pub text: String,
 }
@@ -25,6 +26,11 @@ impl Item {
     /// Whether its characters are deleted.
     pub fn is_deleted(&self) -> bool {
         self.text.is_empty()
+    }
+
+    /// What it was inserted before, where that is known.
+    pub fn right(&self) -> Dot {
+        if let Claim::Before(right) = self.claim { right } else { Dot::NONE }
     }
 
     /// Characters that are shown.
@@ -61,7 +67,7 @@ impl Item {
             first: self.first.plus(u64::from(offset)),
             len: self.len - offset,
             left: self.first.plus(u64::from(offset) - 1),
-            right: self.right,
+            claim: self.claim.of_later(u64::from(offset)),
             text,
         };
         self.len = offset;
@@ -73,9 +79,9 @@ impl Item {
         self.text = String::new();
     }
 
-    /// Whether a character with this dot, inserted right behind the last one and before `right`, goes on where this item ends.
-    pub fn goes_on(&self, first: Dot, right: Dot) -> bool {
-        self.span().end() == first && self.right == right
+    /// Whether a character with this dot, inserted right behind the last one with this claim, goes on where this item ends.
+    pub fn goes_on(&self, first: Dot, claim: Claim) -> bool {
+        self.span().end() == first && self.claim.of_later(u64::from(self.len)) == claim
     }
 
     /// Whether the next item can be made part of this one: both are deleted, and the next one could be the rest of a
@@ -84,7 +90,7 @@ impl Item {
         self.is_deleted()
             && next.is_deleted()
             && next.left == self.last()
-            && self.goes_on(next.first, next.right)
+            && self.goes_on(next.first, next.claim)
             && self.len.checked_add(next.len).is_some()
     }
 }

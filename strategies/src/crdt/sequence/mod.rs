@@ -5,18 +5,25 @@
 //! by the scan known from YATA in its corrected form, which gives the same order as the FugueMax tree and needs no tree.
 
 mod chunks;
+mod encoding;
 mod item;
+mod order;
 #[cfg(test)]
 mod tests;
 
 use super::causal::{Dot, Span, insert_span};
+use crate::contract::Footprint;
 use crate::document::{byte_offset, char_count};
 use chunks::{Chunks, Place};
 pub use item::{Item, RUN_CHARS};
+pub use order::{Claim, TextOrder};
 
 /// A text, deleted characters included as dots.
 #[derive(Clone, Debug)]
 pub struct Sequence {
+    order: TextOrder,
+    /// Greatest Lamport timestamp seen.
+    clock: u64,
     chunks: Chunks,
     /// Bytes of visible text.
     bytes: usize,
@@ -24,14 +31,14 @@ pub struct Sequence {
 
 impl Sequence {
     /// An empty text.
-    pub fn new() -> Self {
-        Self::from_lists(Vec::new())
+    pub fn new(order: TextOrder) -> Self {
+        Self::from_lists(order, 0, Vec::new())
     }
 
-    /// A text of these chunks of items, which are in order and whose dots do not overlap.
-    pub fn from_lists(lists: Vec<Vec<Item>>) -> Self {
+    /// A text of these chunks of items, which are in order and whose dots do not overlap; `clock` is the greatest timestamp seen.
+    pub fn from_lists(order: TextOrder, clock: u64, lists: Vec<Vec<Item>>) -> Self {
         let bytes = lists.iter().flatten().map(|item| item.text.len()).sum();
-        Sequence { chunks: Chunks::from_items(lists), bytes }
+        Sequence { order, clock, chunks: Chunks::from_items(lists), bytes }
     }
 
     /// The items chunk by chunk, as [`Sequence::from_lists`] takes them.
@@ -45,6 +52,7 @@ impl Sequence {
     }
 
     /// Bytes of visible text.
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -63,6 +71,17 @@ impl Sequence {
         text
     }
 
+    /// What it takes, in bytes.
+    pub fn footprint(&self) -> Footprint {
+        let deleted = self.lists().flatten().filter(|item| item.is_deleted()).count();
+        let item = size_of::<Item>() as u64;
+        Footprint {
+            content_bytes: self.bytes as u64,
+            metadata_bytes: (self.items() - deleted) as u64 * item,
+            history_bytes: deleted as u64 * item,
+        }
+    }
+
     /// The dots of all visible characters.
     pub fn visible(&self) -> Vec<Span> {
         let mut spans: Vec<Span> =
@@ -77,8 +96,8 @@ impl Sequence {
     }
 
     /// Inserts text, not empty, at a visible position, at most the length; its characters get the dots from `first` on. Returns what it was
-    /// inserted behind and before.
-    pub fn insert_at(&mut self, at: usize, first: Dot, text: &str) -> (Dot, Dot) {
+    /// inserted behind, and what else decides its place.
+    pub fn insert_at(&mut self, at: usize, first: Dot, text: &str) -> (Dot, Claim) {
         let (left, behind) = match at.checked_sub(1) {
             None => (Dot::NONE, self.chunks.start()),
             Some(before) => {
@@ -86,9 +105,12 @@ impl Sequence {
                 (self.dot(place), Place { offset: place.offset + 1, ..place })
             }
         };
-        let right = self.dot_after(behind);
-        self.put(behind, first, left, right, text);
-        (left, right)
+        let claim = match self.order {
+            TextOrder::FugueMax => Claim::Before(self.dot_after(behind)),
+            TextOrder::Rga => Claim::At(self.clock + 1),
+        };
+        self.put(behind, first, left, claim, text);
+        (left, claim)
     }
 
     /// Deletes up to `count` visible characters from a visible position on and returns their dots.
@@ -105,12 +127,37 @@ impl Sequence {
         spans
     }
 
-    /// Inserts text, not empty, that was inserted elsewhere behind `left` and before `right`. A neighbour that is not here counts as
-    /// the start or the end. Returns how many items were looked at.
-    pub fn insert_between(&mut self, first: Dot, left: Dot, right: Dot, text: &str) -> u64 {
+    /// Inserts text, not empty, that was inserted elsewhere behind `left` with a claim in this text's order. A neighbour that is not
+    /// here counts as the start or the end. Returns how many items were looked at.
+    pub fn insert_beside(&mut self, first: Dot, left: Dot, claim: Claim, text: &str) -> u64 {
+        match claim {
+            Claim::Before(right) => self.insert_between(first, left, right, text),
+            Claim::At(time) => self.insert_timed(first, left, time, text),
+        }
+    }
+
+    /// [`TextOrder::Rga`]: passes everything that is newer. All that stands behind a newer one is newer still, so the first one that is
+    /// not ends those to be passed.
+    fn insert_timed(&mut self, first: Dot, left: Dot, time: u64, text: &str) -> u64 {
+        let behind = self.behind(left);
+        let mut place = self.cut_behind(behind);
+        let mut looked_at = 1;
+        while let Some((at, item)) = self.chunks.settle(place) {
+            looked_at += 1;
+            let Claim::At(theirs) = item.claim else { break };
+            if theirs < time || theirs == time && first < item.first {
+                break;
+            }
+            place = Place { item: at.item + 1, ..at };
+        }
+        self.put(place, first, left, Claim::At(time), text);
+        looked_at
+    }
+
+    fn insert_between(&mut self, first: Dot, left: Dot, right: Dot, text: &str) -> u64 {
         let behind = self.behind(left);
         if self.dot_after(behind) == right {
-            self.put(behind, first, left, right, text);
+            self.put(behind, first, left, Claim::Before(right), text);
             return 1;
         }
         if let Some(place) = self.known(right) {
@@ -119,7 +166,7 @@ impl Sequence {
         let behind = self.behind(left);
         let behind = self.cut_behind(behind);
         let (place, looked_at) = self.scan(behind, first, left, right);
-        self.put(place, first, left, right, text);
+        self.put(place, first, left, Claim::Before(right), text);
         1 + looked_at
     }
 
@@ -163,7 +210,7 @@ impl Sequence {
                 break;
             }
             if company_left == left_key {
-                let company_right = key(item.right).unwrap_or(END);
+                let company_right = key(item.right()).unwrap_or(END);
                 if company_right == right_key && first < item.first {
                     break;
                 }
@@ -177,21 +224,25 @@ impl Sequence {
         (place, looked_at)
     }
 
-    /// Puts text at a place, where nothing is between `left` and `right` that belongs before it.
-    fn put(&mut self, place: Place, first: Dot, left: Dot, right: Dot, text: &str) {
+    /// Puts text at a place, where it belongs.
+    fn put(&mut self, place: Place, first: Dot, left: Dot, claim: Claim, text: &str) {
         self.bytes += text.len();
+        if let Claim::At(time) = claim {
+            self.clock = self.clock.max(time + char_count(text) as u64 - 1);
+        }
         let place = self.cut_behind(place);
         let last_of_item = Dot { counter: first.counter - 1, ..first };
-        if left == last_of_item && self.chunks.append(place, first, right, text) {
+        if left == last_of_item && self.chunks.append(place, first, claim, text) {
             return;
         }
         let (mut items, mut rest) = (Vec::new(), text);
-        let (mut first, mut left) = (first, left);
+        let (mut first, mut left, mut claim) = (first, left, claim);
         while !rest.is_empty() {
             let (piece, after) = rest.split_at(byte_offset(rest, RUN_CHARS as usize));
             let len = char_count(piece) as u32;
-            let item = Item { first, len, left, right, text: piece.to_owned() };
+            let item = Item { first, len, left, claim, text: piece.to_owned() };
             (first, left, rest) = (item.span().end(), item.last(), after);
+            claim = claim.of_later(u64::from(len));
             items.push(item);
         }
         self.chunks.insert(place, items);

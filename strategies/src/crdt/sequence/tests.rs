@@ -118,7 +118,7 @@ struct World {
 impl World {
     fn new(replicas: usize) -> Self {
         World {
-            sequences: vec![Sequence::new(); replicas],
+            sequences: vec![Sequence::new(TextOrder::FugueMax); replicas],
             counters: vec![0; replicas],
             known: vec![BTreeSet::new(); replicas],
             history: Vec::new(),
@@ -133,7 +133,8 @@ impl World {
     fn insert(&mut self, me: usize, at: usize, text: &str) {
         let agent = Agent::new(ReplicaId(me as u32), 0);
         let first = Dot { agent, counter: self.counters[me] + 1 };
-        let (mut left, right) = self.sequences[me].insert_at(at, first, text);
+        let (mut left, claim) = self.sequences[me].insert_at(at, first, text);
+        let Claim::Before(right) = claim else { panic!("a text in FugueMax order") };
         for (n, what) in (0..).zip(text.chars()) {
             let dot = first.plus(n);
             self.record(me, Step::Insert { dot, left, right, what });
@@ -157,7 +158,12 @@ impl World {
             }
             match self.history[at] {
                 Step::Insert { dot, left, right, what } => {
-                    self.sequences[into].insert_between(dot, left, right, &what.to_string());
+                    self.sequences[into].insert_beside(
+                        dot,
+                        left,
+                        Claim::Before(right),
+                        &what.to_string(),
+                    );
                 }
                 Step::Delete { dot } => {
                     self.sequences[into].erase(&[Span { first: dot, len: 1 }]);
@@ -207,7 +213,11 @@ fn random_concurrent_histories_follow_the_tree() {
             assert_eq!(sequence.bytes(), expected.len(), "seed {seed}");
             let visible: u64 = sequence.visible().iter().map(|span| span.len).sum();
             assert_eq!(visible as usize, sequence.len(), "seed {seed}");
-            let rebuilt = Sequence::from_lists(sequence.lists().map(<[Item]>::to_vec).collect());
+            let rebuilt = Sequence::from_lists(
+                TextOrder::FugueMax,
+                0,
+                sequence.lists().map(<[Item]>::to_vec).collect(),
+            );
             assert_eq!(rebuilt.text(), expected, "seed {seed}");
         }
     }

@@ -2,7 +2,7 @@
 
 mod world;
 
-use super::Delta;
+use super::DELTA;
 use super::message::{Body, read_message};
 use crate::contract::*;
 use crate::document::*;
@@ -131,7 +131,7 @@ fn a_snapshot_has_the_same_future() {
             world.deliver(0, me);
             let mut saved = Vec::new();
             world.replicas[me].save(&mut saved);
-            let restored = world.seated(me, |seat| Delta.restore(seat, &saved)).expect("own bytes");
+            let restored = world.seated(me, |seat| DELTA.restore(seat, &saved)).expect("own bytes");
             let mut again = Vec::new();
             restored.save(&mut again);
             assert_eq!(saved, again, "seed {seed}");
@@ -143,8 +143,8 @@ fn a_snapshot_has_the_same_future() {
             let cut = rng.random_range(0..saved.len());
             let mut bad = saved.clone();
             bad[cut] ^= 1 << rng.random_range(0..8);
-            let _ = world.seated(me, |seat| Delta.restore(seat, &bad).map(drop));
-            let cut = world.seated(me, |seat| Delta.restore(seat, &saved[..cut]).map(drop));
+            let _ = world.seated(me, |seat| DELTA.restore(seat, &bad).map(drop));
+            let cut = world.seated(me, |seat| DELTA.restore(seat, &saved[..cut]).map(drop));
             assert!(cut.is_err(), "seed {seed}: a snapshot cut short");
         }
         world.settle();
@@ -336,7 +336,7 @@ fn hostile_messages_change_nothing_when_refused() {
                 _ => bad.insert(rng.random_range(0..=bytes.len()), rng.random()),
             }
             let mut restored =
-                world.seated(to, |seat| Delta.restore(seat, &victim)).expect("own bytes");
+                world.seated(to, |seat| DELTA.restore(seat, &victim)).expect("own bytes");
             let before = restored.fingerprint(PartitionId(0));
             let mut out = Outbox::new();
             let input = Input::Receive { from: peer, bytes: &bad, cargo: &cargo };
@@ -345,7 +345,7 @@ fn hostile_messages_change_nothing_when_refused() {
                 assert!(out.outputs.is_empty());
             }
             restored.render(Scope::All, &mut Rendering::new());
-            let _ = Delta.recode(&bad);
+            let _ = DELTA.recode(&bad);
         }
         world.drain();
     }
@@ -380,7 +380,7 @@ fn one_user_sees_what_a_plain_document_shows() {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut world = World::new(2, Shape::Mesh, Transport::Session);
         world.genesis.clear();
-        world.replicas[0] = world.seated(0, |seat| Delta.create(seat));
+        world.replicas[0] = world.seated(0, |seat| DELTA.create(seat));
         let mut expected: BTreeMap<Cell, Content> = BTreeMap::new();
         for n in 0..200u64 {
             let record = rng.random_range(0..2);

@@ -1,7 +1,7 @@
 //! A few replicas and what is in flight between them.
 
 use crate::contract::*;
-use crate::crdt::Delta;
+use crate::crdt::DELTA;
 use crate::document::*;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -108,7 +108,7 @@ impl World {
             scramble_ids: false,
         };
         for me in 0..count as usize {
-            let replica = world.seated(me, |seat| Delta.create(seat));
+            let replica = world.seated(me, |seat| DELTA.create(seat));
             world.replicas.push(replica);
             world.reported[me].extend(world.genesis.iter().map(|(id, _)| *id));
         }
@@ -166,7 +166,7 @@ impl World {
                 }
                 Output::Send { to, bytes, mut cargo } => {
                     assert!(!is_edit, "nothing is sent on an edit");
-                    assert_eq!(Delta.recode(&bytes).as_ref(), Ok(&bytes));
+                    assert_eq!(DELTA.recode(&bytes).as_ref(), Ok(&bytes));
                     self.messages += 1;
                     self.states += u64::from(bytes[0] & 32 != 0);
                     if self.scramble_ids {
@@ -337,7 +337,7 @@ impl World {
     /// Starts a replica again that forgot everything, in its next life.
     pub fn forget(&mut self, me: usize) {
         self.incarnations[me] += 1;
-        self.replicas[me] = self.seated(me, |seat| Delta.create(seat));
+        self.replicas[me] = self.seated(me, |seat| DELTA.create(seat));
         self.cut_off(me);
     }
 
@@ -355,7 +355,7 @@ impl World {
         self.replicas[me].save(&mut saved);
         self.incarnations[me] += u32::from(older.is_some());
         let saved = older.unwrap_or(&saved);
-        let restored = self.seated(me, |seat| Delta.restore(seat, saved)).expect("its own bytes");
+        let restored = self.seated(me, |seat| DELTA.restore(seat, saved)).expect("its own bytes");
         self.replicas[me] = restored;
         self.cut_off(me);
     }
