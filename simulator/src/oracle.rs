@@ -11,7 +11,7 @@ use crate::row::{Histograms, Metrics, Row, Status, Timing, TrialResult};
 use crate::streams::Streams;
 use crate::workload::{Script, schema};
 use reconverge_scenarios::{Scenario, Topology};
-use reconverge_strategies::crdt::Delta;
+use reconverge_strategies::crdt::DELTA;
 use reconverge_strategies::{
     Cell, Change, Clock, Content, Digest, Edit, EditId, Input, LinkState, Outbox, Output,
     Partitions, RecordId, Rendering, Replica, ReplicaId, Schema, Scope, Seat, Strategy, Tick,
@@ -93,7 +93,7 @@ impl<'a> Oracle<'a> {
         let members: Vec<ReplicaId> = (0..count as u32).map(ReplicaId).collect();
         let replicas = linked.iter().enumerate().map(|(device, peers)| {
             let peers: Vec<ReplicaId> = peers.iter().map(|peer| members[*peer]).collect();
-            Delta.create(&Seat {
+            DELTA.create(&Seat {
                 replica: members[device],
                 peers: &peers,
                 members: &members,
