@@ -120,6 +120,7 @@ pub(crate) struct ListArgs {
 pub(crate) enum Listed {
     Strategies,
     Scenarios,
+    Topologies,
     Networks,
     Devices,
     Outages,
@@ -185,7 +186,7 @@ pub(crate) struct ReplayArgs {
     /// The network of the devices; `reconverge list networks` lists them
     #[arg(long, value_name = "NAME", default_value = "lte")]
     pub(crate) network: String,
-    /// When devices and server speak: immediate, periodic, batched or battery-aware
+    /// When devices and server speak: immediate, periodic, rounds, random-peer, batched or battery-aware
     #[arg(long, value_name = "KIND", default_value = "batched")]
     pub(crate) schedule: String,
     /// How long a batch waits, or the interval of a periodic schedule [default: 1s]

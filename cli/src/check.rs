@@ -81,6 +81,14 @@ fn devices(scenario: &Scenario) -> String {
     let topology = match &scenario.topology {
         Topology::Star { hub } => format!("a star around {hub}"),
         Topology::Mesh => "a mesh".to_owned(),
+        Topology::Tree { branching } => match branching {
+            1 => "a tree, one child each".to_owned(),
+            _ => format!("a tree, {branching} children each"),
+        },
+        Topology::Ring => "a ring".to_owned(),
+        Topology::Edges { edges } => {
+            format!("a graph of {}", many(edges.len() as u64, "edge", "edges"))
+        }
     };
     let transport = match scenario.transport.kind {
         TransportKind::Session => "sessions",
@@ -96,14 +104,15 @@ fn time(scenario: &Scenario) -> String {
 }
 
 fn document(scenario: &Scenario) -> String {
-    let fields = scenario.data.fields.iter().map(|(name, kind)| {
-        let kind = match kind {
+    let fields = scenario.data.fields.iter().map(|field| {
+        let kind = match field.kind {
             FieldKind::Register => "register",
             FieldKind::Counter => "counter",
             FieldKind::Set => "set",
             FieldKind::Text => "text",
         };
-        format!("{name} ({kind})")
+        let critical = if field.critical { ", critical" } else { "" };
+        format!("{} ({kind}{critical})", field.name)
     });
     let fields: Vec<String> = fields.collect();
     let records = many(u64::from(scenario.data.records), "record", "records");
@@ -147,16 +156,20 @@ fn budgets(scenario: &Scenario) -> String {
 /// What a strategy emulates of what the scenario asks for, and how: a line for each way.
 fn emulated(scenario: &Scenario, profile: &Profile) -> Vec<String> {
     let topology = match scenario.topology {
-        Topology::Star { .. } => ("a star", profile.star),
-        Topology::Mesh => ("a mesh", profile.mesh),
+        Topology::Star { .. } => "a star",
+        Topology::Mesh => "a mesh",
+        Topology::Tree { .. } => "a tree",
+        Topology::Ring => "a ring",
+        Topology::Edges { .. } => "a graph",
     };
+    let topology = (topology, trial::topology_support(&scenario.topology, profile));
     let transport = match scenario.transport.kind {
         TransportKind::Session => ("sessions", profile.session),
         TransportKind::Datagram => ("datagrams", profile.datagram),
     };
     let kinds = schema(scenario).fields;
     let fields = kinds.iter().zip(&scenario.data.fields);
-    let fields = fields.map(|(kind, (name, _))| (name.as_str(), profile.field(*kind)));
+    let fields = fields.map(|(kind, field)| (field.name.as_str(), profile.field(*kind)));
     let mut ways: Vec<(&str, Vec<&str>)> = Vec::new();
     for (what, support) in fields.chain([topology, transport]) {
         let Support::Emulated(how) = support else { continue };

@@ -11,9 +11,10 @@ use crate::error::Failure;
 use crate::output;
 
 /// Each with its title, in the order of printing.
-const SECTIONS: [(Listed, &str); 6] = [
+const SECTIONS: [(Listed, &str); 7] = [
     (Listed::Strategies, "Strategies, and in brackets what they serve (~ emulated)"),
     (Listed::Scenarios, "Scenarios"),
+    (Listed::Topologies, "Topologies: the `kind` of `[topology]`"),
     (Listed::Networks, "Networks: a group's `link`"),
     (Listed::Devices, "Devices: a group's `device`"),
     (Listed::Outages, "Outages: one of a group's `outages`"),
@@ -49,6 +50,7 @@ fn section(text: &mut String, what: Listed, known: &[&dyn Strategy]) {
             })
             .collect(),
         Listed::Scenarios => scenarios::builtin_names().map(scenario).collect(),
+        Listed::Topologies => scenarios::topologies().map(built_in).collect(),
         Listed::Networks => scenarios::networks().map(built_in).collect(),
         Listed::Devices => scenarios::devices().map(built_in).collect(),
         Listed::Outages => scenarios::outages().map(built_in).collect(),
@@ -86,7 +88,8 @@ fn served(profile: &Profile) -> String {
         ("set", profile.set),
         ("text", profile.text),
     ]);
-    let topologies = list(&[("star", profile.star), ("mesh", profile.mesh)]);
+    let topologies =
+        list(&[("star", profile.star), ("mesh", profile.mesh), ("graph", profile.graph)]);
     let transports = list(&[("session", profile.session), ("datagram", profile.datagram)]);
     format!("{kinds}; {topologies}; {transports}")
 }

@@ -25,6 +25,7 @@ fn lists() {
     let cases = [
         ("strategies", "crdt/delta"),
         ("scenarios", "commuter"),
+        ("topologies", "ring"),
         ("networks", "lte"),
         ("devices", "phone-2020"),
         ("outages", "tunnels"),
@@ -43,7 +44,8 @@ fn lists() {
         found.expect("it is listed").to_owned()
     };
     assert!(
-        line("lww/hlc").ends_with("[register ~counter ~set ~text; star mesh; session datagram]")
+        line("lww/hlc")
+            .ends_with("[register ~counter ~set ~text; star mesh graph; session datagram]")
     );
     assert!(line("online-only").ends_with("[register counter set text; star; session]"));
 }

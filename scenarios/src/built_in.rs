@@ -21,6 +21,43 @@ pub struct BuiltIn {
 
 type Table<T> = Vec<(BuiltIn, T)>;
 
+/// The kinds of topology.
+pub fn topologies() -> impl Iterator<Item = &'static BuiltIn> {
+    static TABLE: OnceLock<Vec<BuiltIn>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let rows = [
+            (
+                "star",
+                "everybody with the device of the group `hub`, which decides and relays",
+                "the server of nearly every product",
+            ),
+            ("mesh", "everybody with everybody", "small peer-to-peer groups"),
+            (
+                "tree",
+                "everybody with its parent and children: `branching` of them (default 2), parent of n is (n - 1) / branching",
+                "Enes et al., ICDE 2019, measure on a tree beside a partial mesh (numbers.md, D.1); the numbering is that of a heap",
+            ),
+            (
+                "ring",
+                "everybody with the next, the last with the first",
+                "the sparsest graph with two ways between any two",
+            ),
+            (
+                "edges",
+                "those that `edges` names, as in [[0, 1], [0, 2]]; devices are numbered through the groups",
+                "for graphs of publications, such as those of Enes et al., ICDE 2019 (numbers.md, D.1)",
+            ),
+        ];
+        let built_in = |(name, summary, source): (&str, &str, &str)| BuiltIn {
+            name: name.to_owned(),
+            summary: summary.to_owned(),
+            source: source.to_owned(),
+        };
+        rows.into_iter().map(built_in).collect()
+    });
+    table.iter()
+}
+
 /// The networks that a group's `link` can name.
 pub fn networks() -> impl Iterator<Item = &'static BuiltIn> {
     network_table().iter().map(|(built_in, _)| built_in)
@@ -95,8 +132,18 @@ fn schedule_table() -> &'static [(BuiltIn, ScheduleKind)] {
             ),
             (
                 ScheduleKind::Periodic,
-                "speaks at a fixed interval, each device with its own phase",
+                "speaks with every peer at a fixed interval, each device with its own random phase",
                 "Android WorkManager's periodic work; its shortest interval, 15 min, is the default",
+            ),
+            (
+                ScheduleKind::Rounds,
+                "speaks with every peer at a fixed interval; of n devices, number i has the phase i/n",
+                "rounds of anti-entropy, as in the experiment of Enes, Almeida, Baquero and Leitao, ICDE 2019 (numbers.md, D.1)",
+            ),
+            (
+                ScheduleKind::RandomPeer,
+                "speaks at a fixed interval with one peer drawn uniformly, each device with its own random phase",
+                "epidemics: Demers et al., PODC 1987, where each site contacts one random other site per cycle (numbers.md, D.2)",
             ),
             (
                 ScheduleKind::Batched,
@@ -170,7 +217,8 @@ mod tests {
 
     #[test]
     fn every_built_in_is_read_and_described() {
-        let kinds: [(&str, Vec<&BuiltIn>); 5] = [
+        let kinds: [(&str, Vec<&BuiltIn>); 6] = [
+            ("topologies", topologies().collect()),
             ("networks", networks().collect()),
             ("radios", radios().collect()),
             ("devices", devices().collect()),

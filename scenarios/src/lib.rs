@@ -14,7 +14,7 @@ mod section;
 mod tree;
 mod units;
 
-pub use built_in::{BuiltIn, devices, networks, outages, radios, schedules};
+pub use built_in::{BuiltIn, devices, networks, outages, radios, schedules, topologies};
 pub use definitions::{builtin, builtin_names};
 pub use error::{ScenarioError, nearest};
 pub use overrides::Override;

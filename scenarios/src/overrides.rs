@@ -222,6 +222,7 @@ fn spelt_out(node: &Node, path: &[&str], index: usize) -> Option<Node> {
         [.., "device" | "link" | "radio"] | [.., "outages", _] => Some("profile"),
         [.., "schedule"] => Some("kind"),
         [.., "battery"] => Some("capacity"),
+        ["data", "fields", _] => Some("kind"),
         _ => None,
     };
     let origin = Origin::Override(index);

@@ -3,7 +3,7 @@
 use crate::resolve::{ENCRYPTIONS, FIELD_KINDS, TRANSPORT_KINDS};
 use crate::scenario::{
     Battery, Budget, ClockError, Data, Device, Durability, DurationLaw, Group, Kills, Link, Loss,
-    Outage, OutageModel, Radio, Scenario, Schedule, Topology, User, Window, Workload,
+    Outage, OutageModel, Radio, Rhythm, Scenario, Schedule, Topology, User, Window, Workload,
 };
 use crate::units::{
     BYTE_RATE, DAY, DURATION, ENERGY, FINE_POWER, POWER, Quantity, RATE, SIZE, decimal,
@@ -277,12 +277,15 @@ fn kills(page: &mut Page, kills: &Kills) {
 
 fn topology(page: &mut Page, topology: &Topology) {
     page.table("topology");
+    page.text("kind", topology.name());
     match topology {
-        Topology::Star { hub } => {
-            page.text("kind", "star");
-            page.text("hub", hub);
+        Topology::Star { hub } => page.text("hub", hub),
+        Topology::Tree { branching } => page.plain("branching", branching),
+        Topology::Edges { edges } => {
+            let edges = edges.iter().map(|[a, b]| format!("[{a}, {b}]"));
+            page.plain("edges", list(edges));
         }
-        Topology::Mesh => page.text("kind", "mesh"),
+        Topology::Mesh | Topology::Ring => {}
     }
 }
 
@@ -291,14 +294,25 @@ fn data(page: &mut Page, data: &Data) {
     page.plain("records", data.records);
     page.quantity("record_size", &SIZE, u64::from(data.record_bytes));
     page.table("data.fields");
-    for (name, kind) in &data.fields {
-        page.text(name, name_of(FIELD_KINDS, *kind));
+    for field in &data.fields {
+        let kind = name_of(FIELD_KINDS, field.kind);
+        if field.critical {
+            page.plain(&field.name, format!("{{ kind = {}, critical = true }}", quoted(kind)));
+        } else {
+            page.text(&field.name, kind);
+        }
     }
 }
 
 fn workload(page: &mut Page, workload: &Workload) {
     page.table("workload");
     page.number("edits_per_hour", workload.edits_per_hour);
+    match workload.rhythm {
+        Some(Rhythm { every_ns, count }) => {
+            page.plain("rhythm", format!("{{ every = {}, count = {count} }}", span(every_ns)));
+        }
+        None => page.text("rhythm", "none"),
+    }
     page.plain("popularity", format!("{{ zipf = {} }}", number(workload.zipf)));
     let mix = workload.mix;
     page.plain(

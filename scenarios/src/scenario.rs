@@ -270,7 +270,7 @@ pub struct Schedule {
     pub kind: ScheduleKind,
     /// `batched`, `battery-aware`: how long the oldest unsent edit waits.
     pub age_ns: u64,
-    /// `periodic`: the interval; `battery-aware`: the interval while saving energy.
+    /// `periodic`, `rounds`, `random-peer`: the interval; `battery-aware`: the interval while saving energy.
     pub interval_ns: u64,
 }
 
@@ -279,8 +279,12 @@ pub struct Schedule {
 pub enum ScheduleKind {
     /// After every change.
     Immediate,
-    /// At fixed intervals, each device with its own phase.
+    /// At fixed intervals with every peer, each device with its own random phase.
     Periodic,
+    /// At fixed intervals with every peer; of n devices, device number i has the phase i/n of its interval.
+    Rounds,
+    /// At fixed intervals with one peer drawn uniformly, each device with its own random phase.
+    RandomPeer,
     /// When the oldest unsent change has a certain age.
     Batched,
     /// As batched; periodic below the saver threshold, immediate while charging.
@@ -293,6 +297,8 @@ impl ScheduleKind {
         match self {
             ScheduleKind::Immediate => "immediate",
             ScheduleKind::Periodic => "periodic",
+            ScheduleKind::Rounds => "rounds",
+            ScheduleKind::RandomPeer => "random-peer",
             ScheduleKind::Batched => "batched",
             ScheduleKind::BatteryAware => "battery-aware",
         }
@@ -330,7 +336,8 @@ pub struct Kills {
     pub restart_ns: u64,
 }
 
-/// Who talks to whom.
+/// Who talks to whom. Devices are numbered through the groups, from 0. In a star the others dial the hub; else of two neighbours
+/// the lower number dials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Topology {
     /// Everybody with the hub.
@@ -340,6 +347,31 @@ pub enum Topology {
     },
     /// Everybody with everybody.
     Mesh,
+    /// Everybody with its parent and its children: the parent of device n is (n − 1) / `branching`, rounded down.
+    Tree {
+        /// How many children a device has at most; at least 1.
+        branching: u32,
+    },
+    /// Everybody with the next, and the last with the first.
+    Ring,
+    /// Those that are named.
+    Edges {
+        /// The two ends of each edge, as written: each edge once, of two devices, and together they connect all.
+        edges: Vec<[u32; 2]>,
+    },
+}
+
+impl Topology {
+    /// The name of its kind, as used in scenarios.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Topology::Star { .. } => "star",
+            Topology::Mesh => "mesh",
+            Topology::Tree { .. } => "tree",
+            Topology::Ring => "ring",
+            Topology::Edges { .. } => "edges",
+        }
+    }
 }
 
 /// The document that every replica holds at the start.
@@ -349,8 +381,19 @@ pub struct Data {
     pub records: u32,
     /// Bytes of user content in each record at the start, about.
     pub record_bytes: u32,
-    /// Names and kinds of the fields, in order.
-    pub fields: Vec<(String, FieldKind)>,
+    /// The fields of every record, in order.
+    pub fields: Vec<Field>,
+}
+
+/// A field of every record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: FieldKind,
+    /// Whether a user wants to be asked about its concurrent changes rather than see one of them vanish.
+    pub critical: bool,
 }
 
 /// What a field holds.
@@ -369,8 +412,10 @@ pub enum FieldKind {
 /// What users do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
-    /// Rate of edits of one user while present (Poisson).
+    /// Rate of edits of one user while present (Poisson); without effect where there is a rhythm.
     pub edits_per_hour: f64,
+    /// Edits at exact times instead.
+    pub rhythm: Option<Rhythm>,
     /// Exponent of the Zipf law over records; 0 is uniform.
     pub zipf: f64,
     /// Shares of the kinds of edit.
@@ -381,6 +426,17 @@ pub struct Workload {
     pub splice_words: u32,
     /// For tests: every inserted character is unique and every Add is +1 or −1.
     pub audit: bool,
+}
+
+/// Edits at exact intervals, on every device of a group that has a user, whether or not that user is present. Of n devices, number i
+/// (from 0) makes its edit number k (from 1) at `every` · (k + (i + ½)/n): with the schedule `rounds` at the same interval, half a slot
+/// after it has spoken and before the next one speaks. In the first interval all have spoken once and nobody has edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rhythm {
+    /// The interval.
+    pub every_ns: u64,
+    /// How many edits each device makes.
+    pub count: u32,
 }
 
 /// Relative shares of the kinds of edit; kinds whose field kind the data lack get none.

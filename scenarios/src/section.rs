@@ -97,6 +97,11 @@ impl<'a> Place<'a> {
         self.as_text() == Some("none")
     }
 
+    /// Whether this is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.node.value, Value::Table(_))
+    }
+
     /// The text, if it is one.
     pub(crate) fn as_text(&self) -> Option<&'a str> {
         match &self.node.value {

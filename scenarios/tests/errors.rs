@@ -1,6 +1,6 @@
 //! What is wrong with a scenario is said with its path, its line and what would be right.
 
-use reconverge_scenarios::{ScenarioError, parse};
+use reconverge_scenarios::{ScenarioError, builtin, parse};
 
 const GOOD: &str = r#"name = "trip"
 duration = "24h"
@@ -252,6 +252,59 @@ fn what_spans_several_values() {
 }
 
 #[test]
+#[rustfmt::skip] // one case a line
+fn topologies_and_their_edges() {
+    const STAR: &str = "kind = \"star\"\nhub = \"server\"";
+    check(&[
+        ("\"star\"", "\"rnig\"", "topology.kind", 18, "\"rnig\"", "`tree`, `ring`, `edges`", Some("ring")),
+        ("kind = \"star\"\n", "", "topology.kind", 17, "nothing", "`kind`: one of `star`, `mesh`, `tree`", None),
+        (STAR, "kind = \"tree\"\nbranching = 0", "topology.branching", 19, "the number 0", "from 1 to 10000", None),
+        (STAR, "kind = \"tree\"\nbranching = 2.5", "topology.branching", 19, "2.5", "a whole number", None),
+        (STAR, "kind = \"tree\"\nbranchign = 2", "topology.branchign", 19, "`branchign`", "`branching`", Some("branching")),
+        (STAR, "kind = \"ring\"\nbranching = 0", "topology.branching", 19, "the number 0", "from 1 to 10000", None),
+        (STAR, "kind = \"edges\"", "topology.edges", 17, "nothing", "`edges`: a list of pairs", None),
+        (STAR, "kind = \"edges\"\nedges = 7", "topology.edges", 19, "the number 7", "a list of pairs", None),
+        (STAR, "kind = \"edges\"\nedges = [0, 1]", "topology.edges.0", 19, "the number 0", "a pair of device numbers", None),
+        (STAR, "kind = \"edges\"\nedges = [[0, 1], [0, 1, 2]]", "topology.edges.1", 19, "a list of 3", "a pair of device numbers", None),
+        (STAR, "kind = \"edges\"\nedges = [[0, -1]]", "topology.edges.0.1", 19, "-1", "a whole number", None),
+        (STAR, "kind = \"edges\"\nedges = [[0, \"server\"]]", "topology.edges.0.1", 19, "\"server\"", "a whole number", None),
+        (STAR, "kind = \"edges\"\nedges = [[0, 4294967296]]", "topology.edges.0.1", 19, "4294967296", "from 0 to 9999", None),
+        (STAR, "kind = \"edges\"\nedges = [\n[0, 1],\n[2, 2]]", "topology.edges.1", 21, "an edge from 2 to itself", "two devices", None),
+        (STAR, "kind = \"edges\"\nedges = [\n[0, 1],\n[0, 2],\n[1, 0]]", "topology.edges.2", 22, "the edge between 1 and 0 again", "each edge once", None),
+        (STAR, "kind = \"edges\"\nedges = [[0, 1], [0, 2],\n[0, 3], [4, 5]]", "topology.edges.3.1", 20, "the number 5", "from 0 to 4", None),
+        (STAR, "kind = \"edges\"\nedges = []", "topology.edges", 19, "no way from device 0 to device 1", "connect all devices", None),
+        (STAR, "kind = \"edges\"\nedges = [[0, 1], [2, 1], [4, 3]]", "topology.edges", 19, "no way from device 0 to device 3", "connect all devices", None),
+    ]);
+    for right in ["[[0, 1], [2, 1], [4, 3], [3, 2]]", "[[4, 0], [4, 1], [4, 2], [4, 3]]"] {
+        let text = GOOD.replace(STAR, &format!("kind = \"edges\"\nedges = {right}"));
+        parse(&text, "trip.toml", &[]).expect("a connected graph of five devices");
+    }
+}
+
+#[test]
+#[rustfmt::skip] // one case a line
+fn critical_fields_and_rhythms() {
+    const TITLE: &str = "title = \"register\"";
+    const RATE: &str = "edits_per_hour = 30";
+    check(&[
+        (TITLE, "title = { kind = \"regster\" }", "data.fields.title.kind", 23, "\"regster\"", "`register`", Some("register")),
+        (TITLE, "title = { critical = true }", "data.fields.title.kind", 23, "nothing", "`kind`", None),
+        (TITLE, "title = { kind = \"register\", critical = 1 }", "data.fields.title.critical", 23, "the number 1", "`true` or `false`", None),
+        (TITLE, "title = { kind = \"register\", critcal = true }", "data.fields.title.critcal", 23, "`critcal`", "`critical`", Some("critical")),
+        (TITLE, "title = [\"register\"]", "data.fields.title", 23, "a list of 1", "`register`", None),
+        (RATE, "rhythm = \"1s\"", "workload.rhythm", 26, "\"1s\"", "`none` or a table", None),
+        (RATE, "rhythm = { every = \"1s\" }", "workload.rhythm.count", 26, "nothing", "`count`", None),
+        (RATE, "rhythm = { count = 5 }", "workload.rhythm.every", 26, "nothing", "`every`", None),
+        (RATE, "rhythm = { every = \"1s\", count = 5, phase = \"1s\" }", "workload.rhythm.phase", 26, "`phase`", "`every`, `count`", None),
+        (RATE, "rhythm = { every = \"1us\", count = 5 }", "workload.rhythm.every", 26, "\"1us\"", "from 1ms", None),
+        (RATE, "rhythm = { every = \"1s\", count = 0 }", "workload.rhythm.count", 26, "the number 0", "from 1", None),
+        (RATE, "rhythm = { every = \"1h\", count = 25 }", "workload.rhythm.count", 26, "the number 25", "at most 23", None),
+        (RATE, "rhythm = { every = \"25h\", count = 1 }", "workload.rhythm.every", 26, "\"25h\"", "at most 12h, half the duration", None),
+        (RATE, "rhythm = { every = \"1h\", count = 23 }\naudit = 1", "workload.audit", 27, "the number 1", "`true` or `false`", None),
+    ]);
+}
+
+#[test]
 fn strategies_are_named_once() {
     let cases = [
         ("strategies = []", "strategies", "an empty list"),
@@ -320,11 +373,16 @@ fn errors_read_as_sentences() {
 
 #[test]
 fn damaged_texts_are_errors_and_never_panics() {
+    damage(GOOD);
+    damage(builtin("icde19-tree").expect("built in"));
+}
+
+fn damage(good: &str) {
     // Every text that is a beginning of the good one, and every one that lacks a line or has one twice.
-    for end in 0..GOOD.len() {
-        let _ = parse(&GOOD[..end], "t", &[]);
+    for end in 0..good.len() {
+        let _ = parse(&good[..end], "t", &[]);
     }
-    let lines: Vec<&str> = GOOD.lines().collect();
+    let lines: Vec<&str> = good.lines().collect();
     for index in 0..lines.len() {
         let mut fewer = lines.clone();
         fewer.remove(index);

@@ -1,8 +1,8 @@
 //! Overrides: the paths of a file, into values that are named or left to their default.
 
 use reconverge_scenarios::{
-    DurationLaw, Loss, Override, Scenario, ScenarioError, ScheduleKind, Topology, Window, builtin,
-    parse,
+    DurationLaw, FieldKind, Loss, Override, Rhythm, Scenario, ScenarioError, ScheduleKind,
+    Topology, Window, builtin, parse,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -136,6 +136,35 @@ fn every_kind_of_path_is_followed() {
     assert_eq!(with(&["group.phone.kills=none"]).groups[0].kills, None);
     assert!(with(&["group.server.user.session=\"1min\""]).groups[1].user.is_some());
     assert_eq!(with(&["topology.kind=mesh"]).topology, Topology::Mesh);
+    assert_eq!(with(&["topology.kind=tree"]).topology, Topology::Tree { branching: 2 });
+    let tree = with(&["topology.branching=3", "topology.kind=tree"]).topology;
+    assert_eq!(tree, Topology::Tree { branching: 3 });
+    assert_eq!(with(&["topology.kind=ring"]).topology, Topology::Ring);
+    let edges = ["group.phone.count=2", "topology.kind=edges", "topology.edges=[[0, 1], [1, 2]]"];
+    assert_eq!(with(&edges).topology, Topology::Edges { edges: vec![[0, 1], [1, 2]] });
+    let moved = [edges[0], edges[1], edges[2], "topology.edges.1.0=0"];
+    assert_eq!(with(&moved).topology, Topology::Edges { edges: vec![[0, 1], [0, 2]] });
+
+    // Into a field that is given by its kind alone, and into what is absent.
+    let critical = |overrides: &[&str]| {
+        let fields = with(overrides).data.fields;
+        let critical = fields.into_iter().filter(|field| field.critical);
+        critical.map(|field| (field.name, field.kind)).collect::<Vec<_>>()
+    };
+    assert_eq!(critical(&[]), []);
+    let title = ("title".to_owned(), FieldKind::Register);
+    assert_eq!(critical(&["data.fields.title.critical=true"]), [title]);
+    let notes = ("notes".to_owned(), FieldKind::Set);
+    let both = ["data.fields.notes.critical=true", "data.fields.notes.kind=set"];
+    assert_eq!(critical(&both), [notes]);
+    assert_eq!(critical(&[both[0], "data.fields.notes.critical=false"]), []);
+    let rhythm = ["workload.rhythm={ every = \"1min\", count = 9 }", "workload.rhythm.count=7"];
+    let expected = Some(Rhythm { every_ns: 60 * SECOND, count: 7 });
+    assert_eq!(with(&rhythm).workload.rhythm, expected);
+    assert_eq!(with(&[rhythm[0], "workload.rhythm=none"]).workload.rhythm, None);
+    let apart = ["group.phone.schedule=random-peer", "group.server.schedule.kind=rounds"];
+    let kinds = with(&apart).groups.iter().map(|group| group.schedule.kind).collect::<Vec<_>>();
+    assert_eq!(kinds, [ScheduleKind::RandomPeer, ScheduleKind::Rounds]);
     assert_eq!(with(&["group.server.name=hub", "topology.hub=hub"]).groups[1].name, "hub");
     assert_eq!(with(&["group.phone.count=4", "group.phone.count=5"]).groups[0].count, 5);
 }
@@ -164,6 +193,9 @@ fn wrong_overrides_are_refused_like_wrong_files() {
         ("group.phone.link=lt", "group.phone.link", "\"lt\"", "network", Some("lte")),
         ("group.phone.count=many", "group.phone.count", "\"many\"", "a whole number", None),
         ("group.phone.count=", "group.phone.count", "\"\"", "a whole number", None),
+        ("topology={ kind = \"edges\" }", "topology.edges", "nothing", "the key `edges`", None),
+        ("data.fields.title.critcal=true", "data.fields.title.critcal", "`critcal`", "`critical`", Some("critical")),
+        ("workload.rhythm.count=7", "workload.rhythm.every", "nothing", "`every`", None),
         ("duration.x=1", "duration", "a table", "a duration", None),
         ("strategie.0=x", "strategie", "`strategie`", "`strategies`", Some("strategies")),
         ("group..count=1", "group..count", "an empty part", "keys joined by dots", None),

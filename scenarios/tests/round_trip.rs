@@ -3,10 +3,11 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reconverge_scenarios::{
-    Battery, Budget, ClockError, Cpu, Data, Device, Durability, DurationLaw, Encryption, FieldKind,
-    Group, Kills, Link, Loss, Mix, Outage, OutageModel, Override, Radio, Scenario, Schedule,
-    ScheduleKind, Storage, Topology, Transport, TransportKind, User, Window, Workload, builtin,
-    builtin_names, devices, networks, outages, parse, schedules, to_toml,
+    Battery, Budget, ClockError, Cpu, Data, Device, Durability, DurationLaw, Encryption, Field,
+    FieldKind, Group, Kills, Link, Loss, Mix, Outage, OutageModel, Override, Radio, Rhythm,
+    Scenario, Schedule, ScheduleKind, Storage, Topology, Transport, TransportKind, User, Window,
+    Workload, builtin, builtin_names, devices, networks, outages, parse, schedules, to_toml,
+    topologies,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -81,26 +82,69 @@ fn the_default_scenario_is_the_one_that_was_agreed() {
     assert_eq!(phone.schedule.age_ns, 30 * SECOND);
     assert_eq!(scenario.topology, Topology::Star { hub: "server".to_owned() });
     assert_eq!((scenario.data.records, scenario.data.record_bytes), (200, 200));
-    let fields: Vec<&str> = scenario.data.fields.iter().map(|(name, _)| name.as_str()).collect();
+    let fields: Vec<&str> = scenario.data.fields.iter().map(|field| field.name.as_str()).collect();
     assert_eq!(fields, ["title", "done", "votes", "tags", "notes"], "in the order of the file");
+}
+
+/// The graphs of Enes et al. (ICDE 2019), as far as they can be told without their list: nodes, edges, neighbours of each.
+#[test]
+fn icde19_has_the_graphs_of_the_paper() {
+    for (name, count, degrees) in [
+        ("icde19", 30, [4; 15]),
+        ("icde19-tree", 14, [3, 2, 1, 1, 1, 3, 3, 1, 3, 1, 3, 1, 1, 3, 1]),
+    ] {
+        let scenario = parse(builtin(name).expect("listed"), name, &[]).expect("right");
+        let Topology::Edges { edges } = &scenario.topology else { panic!("{name} has no edges") };
+        assert_eq!(edges.len(), count, "{name}");
+        let degree = |node: u32| edges.iter().flatten().filter(|end| **end == node).count();
+        assert_eq!((0..15).map(degree).collect::<Vec<_>>(), degrees, "{name}");
+        let [nodes] = scenario.groups.as_slice() else { panic!("{name} has other devices") };
+        assert_eq!(nodes.count, 15, "{name}");
+        assert_eq!(
+            (nodes.schedule.kind, nodes.schedule.interval_ns),
+            (ScheduleKind::Rounds, SECOND)
+        );
+        let rhythm = Rhythm { every_ns: SECOND, count: 100 };
+        assert_eq!(scenario.workload.rhythm, Some(rhythm), "{name}");
+    }
+    let without_edges = |name: &str| {
+        let text = builtin(name).expect("listed").split_once("\nname = ").expect("a name").1;
+        let text = text.replacen(name, "", 1);
+        let (head, rest) = text.split_once("kind = \"edges\"").expect("edges");
+        (head.to_owned(), rest.split_once("\n]\n").expect("the list ends").1.to_owned())
+    };
+    assert_eq!(
+        without_edges("icde19"),
+        without_edges("icde19-tree"),
+        "they differ in the edges alone"
+    );
 }
 
 #[test]
 fn every_built_in_name_can_be_used_and_comes_back() {
-    let text = |device: &str, link: &str, outage: &str, schedule: &str| {
+    let text = |device: &str, link: &str, outage: &str, schedule: &str, topology: &str| {
         format!(
-            "name = \"x\"\nduration = \"1h\"\ntopology = {{ kind = \"mesh\" }}\ndata = {{ fields = {{ a = \"set\" }} }}\n\
+            "name = \"x\"\nduration = \"1h\"\ndata = {{ fields = {{ a = \"set\" }} }}\n\
+             topology = {{ kind = \"{topology}\", hub = \"h\", edges = [[1, 0], [2, 0]] }}\n\
+             [[group]]\nname = \"h\"\ndevice = \"server\"\nlink = \"lte\"\n\
              [[group]]\nname = \"a\"\ncount = 2\ndevice = \"{device}\"\nlink = \"{link}\"\noutages = [\"{outage}\"]\n\
              schedule = \"{schedule}\"\nuser = {{}}\n"
         )
     };
-    let check = |device: &str, link: &str, outage: &str, schedule: &str| {
-        let context = format!("{device} {link} {outage} {schedule}");
-        match parse(&text(device, link, outage, schedule), "t", &[]) {
-            Ok(scenario) => assert_round_trip(&scenario, &context),
+    let check_in = |device: &str, link: &str, outage: &str, schedule: &str, topology: &str| {
+        let context = format!("{device} {link} {outage} {schedule} {topology}");
+        match parse(&text(device, link, outage, schedule, topology), "t", &[]) {
+            Ok(scenario) => {
+                assert_eq!(scenario.topology.name(), topology);
+                assert_round_trip(&scenario, &context);
+            }
             Err(error) => panic!("{context}: {error}"),
         }
     };
+    let check = |device: &str, link: &str, outage: &str, schedule: &str| {
+        check_in(device, link, outage, schedule, "mesh");
+    };
+    topologies().for_each(|of| check_in("laptop", "lte", "tunnels", "batched", &of.name));
     devices().for_each(|of| check(&of.name, "lte", "tunnels", "batched"));
     networks().for_each(|of| check("laptop", &of.name, "tunnels", "batched"));
     outages().for_each(|of| check("laptop", "lte", &of.name, "batched"));
@@ -278,6 +322,8 @@ fn group(rng: &mut ChaCha8Rng, index: usize) -> Group {
     let kinds = [
         ScheduleKind::Immediate,
         ScheduleKind::Periodic,
+        ScheduleKind::Rounds,
+        ScheduleKind::RandomPeer,
         ScheduleKind::Batched,
         ScheduleKind::BatteryAware,
     ];
@@ -294,7 +340,7 @@ fn group(rng: &mut ChaCha8Rng, index: usize) -> Group {
         link: link(rng),
         outages: (0..rng.random_range(0..3)).map(|_| outage(rng)).collect(),
         schedule: Schedule {
-            kind: kinds[rng.random_range(0..4)],
+            kind: kinds[rng.random_range(0..kinds.len())],
             age_ns: duration(rng, 0),
             interval_ns: duration(rng, 100_000_000),
         },
@@ -306,28 +352,70 @@ fn group(rng: &mut ChaCha8Rng, index: usize) -> Group {
     }
 }
 
+fn topology(rng: &mut ChaCha8Rng, groups: &[Group]) -> Topology {
+    let devices: u32 = groups.iter().map(|group| group.count).sum();
+    match rng.random_range(0..5) {
+        0 => Topology::Star { hub: groups[0].name.clone() },
+        1 => Topology::Mesh,
+        2 => Topology::Tree { branching: rng.random_range(1..=10_000) },
+        3 => Topology::Ring,
+        _ => {
+            // Every device with an earlier one, in any order and direction; and a few more edges.
+            let mut edges: Vec<[u32; 2]> =
+                (1..devices).map(|device| [device, rng.random_range(0..device)]).collect();
+            for _ in 0..rng.random_range(0..3) {
+                let edge = [rng.random_range(0..devices), rng.random_range(0..devices)];
+                let [a, b] = edge;
+                if a != b && !edges.contains(&[a, b]) && !edges.contains(&[b, a]) {
+                    edges.push(edge);
+                }
+            }
+            for index in (1..edges.len()).rev() {
+                edges.swap(index, rng.random_range(0..=index));
+                if rng.random_bool(0.5) {
+                    edges[index].reverse();
+                }
+            }
+            Topology::Edges { edges }
+        }
+    }
+}
+
+/// A rhythm that fits into the duration.
+fn rhythm(rng: &mut ChaCha8Rng, duration_ns: u64) -> Rhythm {
+    let every_ns = rng.random_range(1_000_000..=duration_ns / 2);
+    let most = (duration_ns / every_ns - 1).min(1_000_000) as u32;
+    Rhythm { every_ns, count: rng.random_range(1..=most) }
+}
+
 fn random_scenario(rng: &mut ChaCha8Rng) -> Scenario {
     let groups: Vec<Group> = (0..rng.random_range(2..5)).map(|index| group(rng, index)).collect();
     let kinds = [FieldKind::Register, FieldKind::Counter, FieldKind::Set, FieldKind::Text];
-    let hub = groups[0].name.clone();
+    let topology = topology(rng, &groups);
+    let duration_ns = duration(rng, SECOND);
     Scenario {
         analysis: text(rng),
         name: name(rng, 0),
-        duration_ns: duration(rng, SECOND),
+        duration_ns,
         settle_ns: duration(rng, SECOND),
         seeds: rng.random_range(1..=1_000_000),
         strategies: (0..rng.random_range(1..4)).map(|n| format!("s{n}/*{}'\"", n)).collect(),
         groups,
-        topology: if rng.random_bool(0.5) { Topology::Star { hub } } else { Topology::Mesh },
+        topology,
         data: Data {
             records: rng.random_range(1..=1_000_000),
             record_bytes: rng.random_range(0..=1_000_000),
             fields: (0..rng.random_range(1..6))
-                .map(|index| (name(rng, index), kinds[rng.random_range(0..4)]))
+                .map(|index| Field {
+                    name: name(rng, index),
+                    kind: kinds[rng.random_range(0..4)],
+                    critical: rng.random_bool(0.3),
+                })
                 .collect(),
         },
         workload: Workload {
             edits_per_hour: 0.001 + f64::from(rng.next_u32()) / 7e3,
+            rhythm: rng.random_bool(0.5).then(|| rhythm(rng, duration_ns)),
             zipf: f64::from(rng.next_u32()) / f64::from(u32::MAX) * 10.0,
             mix: Mix {
                 put: rng.random_range(0..=100),

@@ -10,6 +10,7 @@ pub mod probe;
 pub mod row;
 pub mod schedule;
 pub mod streams;
+pub mod topology;
 pub mod trial;
 pub mod workload;
 pub mod world;

@@ -1,5 +1,6 @@
 //! When a device speaks. A schedule decides from signals that a device has: what is pending, and the state of its battery.
 
+use crate::streams::Streams;
 use reconverge_scenarios::{Schedule, ScheduleKind};
 use reconverge_strategies::OwnSchedule;
 
@@ -53,7 +54,9 @@ impl Rule {
         let Rule::Scenario(schedule) = self else { return Decision::Wait };
         match schedule.kind {
             ScheduleKind::Immediate => Decision::After(0),
-            ScheduleKind::Periodic => Decision::Wait,
+            ScheduleKind::Periodic | ScheduleKind::Rounds | ScheduleKind::RandomPeer => {
+                Decision::Wait
+            }
             ScheduleKind::Batched => Decision::After(schedule.age_ns),
             ScheduleKind::BatteryAware => Decision::After(if signals.powered {
                 0
@@ -67,12 +70,29 @@ impl Rule {
 
     /// The interval of its ticks, where it has any.
     pub fn tick_ns(&self) -> Option<u64> {
-        match self {
-            Rule::Scenario(Schedule { kind: ScheduleKind::Periodic, interval_ns, .. }) => {
-                Some((*interval_ns).max(1))
+        let Rule::Scenario(schedule) = self else { return None };
+        match schedule.kind {
+            ScheduleKind::Periodic | ScheduleKind::Rounds | ScheduleKind::RandomPeer => {
+                Some(schedule.interval_ns.max(1))
             }
-            _ => None,
+            ScheduleKind::Immediate | ScheduleKind::Batched | ScheduleKind::BatteryAware => None,
         }
+    }
+
+    /// The time of the first tick of device `number` of `count`, where it has any: evenly spread in rounds, else at random.
+    pub fn first_tick_ns(&self, number: u32, count: u32, streams: &Streams) -> Option<u64> {
+        let interval_ns = self.tick_ns()?;
+        let in_rounds = matches!(self, Rule::Scenario(s) if s.kind == ScheduleKind::Rounds);
+        Some(if in_rounds {
+            (u128::from(interval_ns) * u128::from(number) / u128::from(count)) as u64
+        } else {
+            streams.stream("tick", number).below(interval_ns)
+        })
+    }
+
+    /// Whether a tick is for one peer drawn at random, and not for all of them.
+    pub fn draws_partners(&self) -> bool {
+        matches!(self, Rule::Scenario(schedule) if schedule.kind == ScheduleKind::RandomPeer)
     }
 
     /// In words, as in the column `schedule`.
@@ -81,7 +101,9 @@ impl Rule {
         let kind = schedule.kind.name();
         match schedule.kind {
             ScheduleKind::Immediate => kind.into(),
-            ScheduleKind::Periodic => format!("{kind} {}", duration_text(schedule.interval_ns)),
+            ScheduleKind::Periodic | ScheduleKind::Rounds | ScheduleKind::RandomPeer => {
+                format!("{kind} {}", duration_text(schedule.interval_ns))
+            }
             ScheduleKind::Batched => format!("{kind} {}", duration_text(schedule.age_ns)),
             ScheduleKind::BatteryAware => format!(
                 "{kind} {}/{}",
@@ -132,6 +154,35 @@ mod tests {
         assert_eq!(aware.decide(powered), Decision::After(0));
         assert_eq!(rule(ScheduleKind::Periodic).tick_ns(), Some(900 * S));
         assert_eq!(aware.tick_ns(), None);
+        for kind in [ScheduleKind::Rounds, ScheduleKind::RandomPeer] {
+            assert_eq!(rule(kind).decide(powered), Decision::Wait);
+            assert_eq!(rule(kind).tick_ns(), Some(900 * S));
+            assert_eq!(rule(kind).draws_partners(), kind == ScheduleKind::RandomPeer);
+        }
+        assert!(!rule(ScheduleKind::Periodic).draws_partners());
+        assert_eq!(rule(ScheduleKind::Rounds).describe(), "rounds 15min");
+        assert_eq!(rule(ScheduleKind::RandomPeer).describe(), "random-peer 15min");
+    }
+
+    #[test]
+    fn rounds_are_evenly_spread_and_others_at_random() {
+        let streams = Streams::new(1);
+        let first = |kind, interval_ns, number, count| {
+            let rule = Rule::new(&Schedule { interval_ns, ..schedule(kind) }, None, false);
+            rule.first_tick_ns(number, count, &streams)
+        };
+        let rounds: Vec<_> = (0..15).map(|n| first(ScheduleKind::Rounds, S, n, 15)).collect();
+        let exact: Vec<_> = (0..15).map(|n| Some(n * S / 15)).collect();
+        assert_eq!(rounds, exact);
+        let ten_years_ns = 3650 * 86_400 * S;
+        let last = first(ScheduleKind::Rounds, ten_years_ns, 9_999, 10_000);
+        assert_eq!(last, Some(ten_years_ns / 10_000 * 9_999));
+        for kind in [ScheduleKind::Periodic, ScheduleKind::RandomPeer] {
+            let phases: Vec<_> =
+                (0..15).map(|n| first(kind, S, n, 15).expect("it ticks")).collect();
+            assert!(!phases.is_sorted() && phases.iter().all(|phase| *phase < S), "{phases:?}");
+        }
+        assert_eq!(first(ScheduleKind::Batched, S, 0, 15), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::streams::Streams;
 use crate::workload::{Script, schema};
 use crate::world::{Ending, World};
 use reconverge_scenarios::{Scenario, Topology, TransportKind};
-use reconverge_strategies::{Law, Profile, Rendering, Scope, Strategy};
+use reconverge_strategies::{Law, Profile, Rendering, Scope, Strategy, Support};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -40,10 +40,7 @@ pub struct Finished {
 
 /// Why a strategy cannot do what a scenario asks; `None` where it can.
 pub fn unsupported(scenario: &Scenario, profile: &Profile) -> Option<String> {
-    let topology = match scenario.topology {
-        Topology::Star { .. } => ("star", profile.star),
-        Topology::Mesh => ("mesh", profile.mesh),
-    };
+    let topology = (scenario.topology.name(), topology_support(&scenario.topology, profile));
     let transport = match scenario.transport.kind {
         TransportKind::Session => ("sessions", profile.session),
         TransportKind::Datagram => ("datagrams", profile.datagram),
@@ -52,18 +49,27 @@ pub fn unsupported(scenario: &Scenario, profile: &Profile) -> Option<String> {
     let fields = fields
         .iter()
         .zip(&scenario.data.fields)
-        .map(|(kind, (name, _))| (name.as_str(), profile.field(*kind)));
+        .map(|(kind, field)| (field.name.as_str(), profile.field(*kind)));
     [topology, transport]
         .into_iter()
         .chain(fields)
         .find_map(|(what, support)| support.unsupported().map(|why| format!("{what}: {why}")))
 }
 
+/// How far a strategy serves a topology.
+pub fn topology_support(topology: &Topology, profile: &Profile) -> Support {
+    match topology {
+        Topology::Star { .. } => profile.star,
+        Topology::Mesh => profile.mesh,
+        Topology::Tree { .. } | Topology::Ring | Topology::Edges { .. } => profile.graph,
+    }
+}
+
 /// The schedule of devices with users, in words; marked where the strategy insists on its own.
 pub fn schedule_text(scenario: &Scenario, profile: &Profile) -> String {
     let hub = match &scenario.topology {
         Topology::Star { hub } => Some(hub),
-        Topology::Mesh => None,
+        _ => None,
     };
     let mut texts: Vec<String> = Vec::new();
     for group in scenario.groups.iter().filter(|group| Some(&group.name) != hub) {

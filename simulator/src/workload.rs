@@ -124,13 +124,16 @@ pub struct Script {
 
 /// The schema of a scenario's data.
 pub fn schema(scenario: &Scenario) -> Schema {
-    let kinds = scenario.data.fields.iter().map(|(_, kind)| match kind {
+    let fields = &scenario.data.fields;
+    let kinds = fields.iter().map(|field| match field.kind {
         scenarios::FieldKind::Register => FieldKind::Register,
         scenarios::FieldKind::Counter => FieldKind::Counter,
         scenarios::FieldKind::Set => FieldKind::Set,
         scenarios::FieldKind::Text => FieldKind::Text,
     });
-    Schema::new(kinds.collect())
+    let critical = (0..fields.len()).filter(|n| fields[*n].critical);
+    let critical = critical.map(|n| FieldId(n as u16)).collect();
+    Schema { critical, ..Schema::new(kinds.collect()) }
 }
 
 impl Script {
@@ -139,8 +142,22 @@ impl Script {
         let schema = schema(scenario);
         let choices = Choices::new(&scenario.workload, &schema, scenario.data.records);
         let mut asked = Vec::new();
-        for (seat, device) in devices.iter().enumerate() {
+        let users = scenario
+            .groups
+            .iter()
+            .flat_map(|group| std::iter::repeat_n(group.user.is_some(), group.count as usize));
+        for (seat, (device, has_user)) in devices.iter().zip(users).enumerate() {
             let mut stream = streams.stream("workload", seat as u32);
+            if let Some(rhythm) = scenario.workload.rhythm {
+                let count = if has_user { u64::from(rhythm.count) } else { 0 };
+                let phase_ns = u128::from(rhythm.every_ns) * (2 * seat as u128 + 1)
+                    / (2 * devices.len() as u128);
+                asked.extend((1..=count).map(|k| {
+                    let at_ns = k * rhythm.every_ns + phase_ns as u64;
+                    choices.draw(at_ns, seat as u32, &mut stream)
+                }));
+                continue;
+            }
             let mean_ns = 3.6e12 / scenario.workload.edits_per_hour;
             let mut wait_ns = stream.exponential_ns(mean_ns as u64);
             for (from, until) in device.present.iter() {

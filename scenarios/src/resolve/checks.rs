@@ -3,11 +3,14 @@
 use crate::resolve::group::MOST_DEVICES;
 use crate::scenario::{FieldKind, Scenario, Topology};
 use crate::section::Place;
+use crate::units::DURATION;
 
 /// Records what is wrong with values that are each right by themselves.
 pub(crate) fn check(root: &Place<'_>, scenario: &Scenario) {
     check_hub(root, scenario);
+    check_edges(root, scenario);
     check_devices(root, scenario);
+    check_rhythm(root, scenario);
     check_mix(root, scenario);
     check_audit(root, scenario);
 }
@@ -17,7 +20,11 @@ fn check_audit(root: &Place<'_>, scenario: &Scenario) {
     let users = scenario.groups.iter().filter(|group| group.user.is_some());
     let users: u32 = users.map(|group| group.count).sum();
     let hours = scenario.duration_ns as f64 / 3.6e12;
-    let most_edits = f64::from(users) * hours * scenario.workload.edits_per_hour;
+    let of_each = match scenario.workload.rhythm {
+        Some(rhythm) => f64::from(rhythm.count),
+        None => hours * scenario.workload.edits_per_hour,
+    };
+    let most_edits = f64::from(users) * of_each;
     let cells = scenario.data.records as usize * scenario.data.fields.len();
     let small = most_edits <= 3000.0
         && cells <= 4000
@@ -51,6 +58,61 @@ fn check_hub(root: &Place<'_>, scenario: &Scenario) {
     }
 }
 
+/// Edges lie between devices that exist, and lead from each to all.
+fn check_edges(root: &Place<'_>, scenario: &Scenario) {
+    let Topology::Edges { edges } = &scenario.topology else { return };
+    let devices: u64 = scenario.groups.iter().map(|group| u64::from(group.count)).sum();
+    if !(2..=u64::from(MOST_DEVICES)).contains(&devices) {
+        return;
+    }
+    let devices = devices as u32;
+    for (index, edge) in edges.iter().enumerate() {
+        for (end, number) in edge.iter().enumerate() {
+            if *number >= devices {
+                let expected = format!("the number of a device: from 0 to {}", devices - 1);
+                at(root, &format!("topology.edges.{index}.{end}")).refuse::<()>(expected);
+                return;
+            }
+        }
+    }
+    // Each device leads to another one of its part, and in the end to one that leads to itself and stands for the part.
+    let mut leads_to: Vec<u32> = (0..devices).collect();
+    fn part(leads_to: &mut [u32], mut device: u32) -> u32 {
+        while leads_to[device as usize] != device {
+            let next = leads_to[device as usize];
+            leads_to[device as usize] = leads_to[next as usize];
+            device = next;
+        }
+        device
+    }
+    for [a, b] in edges {
+        let (a, b) = (part(&mut leads_to, *a), part(&mut leads_to, *b));
+        leads_to[a.max(b) as usize] = a.min(b);
+    }
+    let cut_off = (1..devices).find(|device| part(&mut leads_to, *device) != 0);
+    if let Some(device) = cut_off {
+        let found = format!("no way from device 0 to device {device}");
+        at(root, "topology.edges").refuse_as::<()>(found, "edges that connect all devices", None);
+    }
+}
+
+/// All edits of a rhythm are asked for within the work phase.
+fn check_rhythm(root: &Place<'_>, scenario: &Scenario) {
+    let Some(rhythm) = scenario.workload.rhythm else { return };
+    // Edit number k falls into the interval after the k-th.
+    let most = (scenario.duration_ns / rhythm.every_ns).saturating_sub(1);
+    if u64::from(rhythm.count) <= most {
+        return;
+    }
+    let (key, expected) = if most == 0 {
+        let longest = DURATION.print(scenario.duration_ns / 2);
+        ("every", format!("at most {longest}, half the duration: edits begin after one interval"))
+    } else {
+        ("count", format!("at most {most}: one less than such intervals fit into the duration"))
+    };
+    at(root, &format!("workload.rhythm.{key}")).refuse::<()>(expected);
+}
+
 fn check_devices(root: &Place<'_>, scenario: &Scenario) {
     let place = at(root, "group");
     let devices: u64 = scenario.groups.iter().map(|group| u64::from(group.count)).sum();
@@ -69,7 +131,7 @@ fn check_devices(root: &Place<'_>, scenario: &Scenario) {
 
 fn check_mix(root: &Place<'_>, scenario: &Scenario) {
     let mix = scenario.workload.mix;
-    let has = |kind| scenario.data.fields.iter().any(|(_, of)| *of == kind);
+    let has = |kind| scenario.data.fields.iter().any(|field| field.kind == kind);
     let possible = [
         (mix.put, has(FieldKind::Register)),
         (mix.add, has(FieldKind::Counter)),

@@ -4,6 +4,7 @@ use crate::built_in;
 use crate::resolve::device::device;
 use crate::resolve::law::{duration, law, window};
 use crate::resolve::link::link;
+use crate::resolve::none_or;
 use crate::resolve::outage::outage;
 use crate::scenario::{
     ClockError, DurationLaw, Group, Kills, Schedule, ScheduleKind, User, Window,
@@ -43,17 +44,13 @@ pub(crate) fn group(section: &Section<'_>) -> Option<Group> {
     })
 }
 
-fn none_or<T>(place: &Place<'_>, read: fn(&Section<'_>) -> Option<T>) -> Option<Option<T>> {
-    if place.is_none() { Some(None) } else { place.table("`none` or a table", read).map(Some) }
-}
-
 /// How long `batched` lets the oldest unsent edit wait: 30 s, as CouchDB's replicator does between checkpoints
 /// (numbers.md, C).
 const AGE: u64 = 30 * SECOND;
-/// The interval of `periodic`, and of `battery-aware` while saving: 15 min, the shortest that Android's WorkManager takes
+/// The interval of `periodic`, `rounds` and `random-peer`, and of `battery-aware` while saving: 15 min, the shortest that Android's WorkManager takes
 /// (numbers.md, B.7).
 const INTERVAL: u64 = 15 * MINUTE;
-/// The shortest interval of `periodic`: shorter ones would make events without end.
+/// The shortest interval of `periodic`, `rounds` and `random-peer`: shorter ones would make events without end.
 const SHORTEST_INTERVAL: u64 = 100_000_000;
 
 /// At once, as most clients do while online (numbers.md, C: Replicache waits 10 ms, Firestore not at all).

@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 use crate::built_in::{self, BuiltIn};
 use crate::scenario::{
-    Budget, Data, Encryption, FieldKind, Mix, Scenario, Topology, Transport, TransportKind,
-    Workload,
+    Budget, Data, Encryption, Field, FieldKind, Mix, Rhythm, Scenario, Topology, Transport,
+    TransportKind, Workload,
 };
 use crate::section::{Place, Section};
 use crate::units::{HOUR, SECOND, SIZE};
@@ -136,15 +136,70 @@ fn groups(place: &Place<'_>) -> Option<Vec<crate::scenario::Group>> {
 }
 
 fn topology(section: &Section<'_>) -> Option<Topology> {
-    let star = section.require("kind", "`star` or `mesh`", |place| {
-        place.choice(&[("star", true), ("mesh", false)])
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Kind {
+        Star,
+        Mesh,
+        Tree,
+        Ring,
+        Edges,
+    }
+    const KINDS: &[(&str, Kind)] = &[
+        ("star", Kind::Star),
+        ("mesh", Kind::Mesh),
+        ("tree", Kind::Tree),
+        ("ring", Kind::Ring),
+        ("edges", Kind::Edges),
+    ];
+    let kind = section.require("kind", "one of `star`, `mesh`, `tree`, `ring`, `edges`", |place| {
+        place.choice(KINDS)
     });
-    // A mesh may name a hub, which it does not use, so that one override can change the kind.
-    let hub = match star {
-        Some(false) => section.read_or("hub", String::new(), Place::name),
-        _ => section.require("hub", "the name of a group of one device", Place::name),
-    }?;
-    Some(if star? { Topology::Star { hub } } else { Topology::Mesh })
+    // Keys that the kind does not use are allowed, so that one override can change the kind. Without a right kind, those that are there
+    // are judged nevertheless.
+    let hub = match kind {
+        Some(Kind::Star) => {
+            section.require("hub", "the name of a group of one device", Place::name)
+        }
+        _ => section.read_or("hub", String::new(), Place::name),
+    };
+    let branching = section.read_or("branching", 2, |place| place.small(1..=group::MOST_DEVICES));
+    let edges = match kind {
+        Some(Kind::Edges) => section.require("edges", EDGES, edges),
+        _ => section.read_or("edges", Vec::new(), edges),
+    };
+    let (kind, hub, branching, edges) = (kind?, hub?, branching?, edges?);
+    Some(match kind {
+        Kind::Star => Topology::Star { hub },
+        Kind::Mesh => Topology::Mesh,
+        Kind::Tree => Topology::Tree { branching },
+        Kind::Ring => Topology::Ring,
+        Kind::Edges => Topology::Edges { edges },
+    })
+}
+
+const EDGES: &str = "a list of pairs of device numbers, as in [[0, 1], [0, 2]]";
+
+/// Edges that are right by themselves; whether they fit the devices is judged once those are known.
+fn edges(place: &Place<'_>) -> Option<Vec<[u32; 2]>> {
+    let edges = place.list(EDGES, |place| {
+        let [a, b] = place.pair("a pair of device numbers, as in [0, 1]")?;
+        let number = |place: &Place<'_>| place.small(0..=group::MOST_DEVICES - 1);
+        let (a, b) = (number(&a), number(&b));
+        let (a, b) = (a?, b?);
+        if a == b {
+            return place.refuse_as(format!("an edge from {a} to itself"), "two devices", None);
+        }
+        Some([a, b])
+    })?;
+    let mut seen = BTreeSet::new();
+    for (index, [a, b]) in edges.iter().enumerate() {
+        if !seen.insert([a.min(b), a.max(b)]) {
+            let twice = place.items(EDGES)?.swap_remove(index);
+            let found = format!("the edge between {a} and {b} again");
+            return twice.refuse_as(found, "each edge once", None);
+        }
+    }
+    Some(edges)
 }
 
 fn data(section: &Section<'_>) -> Option<Data> {
@@ -156,23 +211,36 @@ fn data(section: &Section<'_>) -> Option<Data> {
     Some(Data { records: records?, record_bytes: record_bytes?, fields: fields? })
 }
 
-/// Names and kinds of fields, in the order of the text.
-fn fields(table: &Place<'_>) -> Option<Vec<(String, FieldKind)>> {
+/// The fields, in the order of the text.
+fn fields(table: &Place<'_>) -> Option<Vec<Field>> {
     const MOST: usize = 1000;
     let expected = format!("a table of 1 to {MOST} names and kinds");
     let entries = table.entries(&expected)?;
     if entries.is_empty() || entries.len() > MOST {
         return table.refuse(expected);
     }
-    let read: Vec<Option<(String, FieldKind)>> = entries
+    let read: Vec<Option<Field>> = entries
         .iter()
         .map(|(entry, place)| {
-            let kind = place.choice(FIELD_KINDS);
+            let field = field(place);
             let name = table.key_name(entry);
-            Some((name?, kind?))
+            let (kind, critical) = field?;
+            Some(Field { name: name?, kind, critical })
         })
         .collect();
     read.into_iter().collect()
+}
+
+/// The kind of a field, and whether it is critical: a name, or a table.
+fn field(place: &Place<'_>) -> Option<(FieldKind, bool)> {
+    if !place.is_table() {
+        return Some((place.choice(FIELD_KINDS)?, false));
+    }
+    place.table("a table", |section| {
+        let kind = section.require("kind", "the kind of the field", |p| p.choice(FIELD_KINDS));
+        let critical = section.read_or("critical", false, Place::boolean);
+        Some((kind?, critical?))
+    })
 }
 
 pub(crate) const FIELD_KINDS: &[(&str, FieldKind)] = &[
@@ -187,6 +255,7 @@ pub(crate) const FIELD_KINDS: &[(&str, FieldKind)] = &[
 fn default_workload() -> Workload {
     Workload {
         edits_per_hour: 30.0,
+        rhythm: None,
         zipf: 1.0,
         mix: Mix { put: 50, add: 15, insert: 10, remove: 5, splice: 18, delete: 2 },
         value_bytes: 24,
@@ -200,6 +269,7 @@ fn workload(section: &Section<'_>) -> Option<Workload> {
     let edits_per_hour = section.read_or("edits_per_hour", default.edits_per_hour, |place| {
         place.number(0.001..=1_000_000.0)
     });
+    let rhythm = section.read_or("rhythm", None, |place| none_or(place, rhythm));
     let zipf = section.read_or("popularity", default.zipf, |place| {
         place.table("{ zipf = 1.1 }", |section| {
             section.require("zipf", "an exponent", |place| place.number(0.0..=10.0))
@@ -214,12 +284,28 @@ fn workload(section: &Section<'_>) -> Option<Workload> {
     let audit = section.read_or("audit", default.audit, Place::boolean);
     Some(Workload {
         edits_per_hour: edits_per_hour?,
+        rhythm: rhythm?,
         zipf: zipf?,
         mix: mix?,
         value_bytes: value_bytes?,
         splice_words: splice_words?,
         audit: audit?,
     })
+}
+
+/// At most a million edits of each device, no closer than a millisecond: more would make events without end.
+fn rhythm(section: &Section<'_>) -> Option<Rhythm> {
+    let every_ns = section.require("every", "a duration", law::duration(1_000_000));
+    let count = section.require("count", "a number of edits", |p| p.small(1..=1_000_000));
+    Some(Rhythm { every_ns: every_ns?, count: count? })
+}
+
+/// `none`, or a table.
+pub(crate) fn none_or<T>(
+    place: &Place<'_>,
+    read: fn(&Section<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    if place.is_none() { Some(None) } else { place.table("`none` or a table", read).map(Some) }
 }
 
 /// A mix names what it wants; kinds that are absent get no share.

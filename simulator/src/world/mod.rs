@@ -15,10 +15,11 @@ use crate::plan::DevicePlan;
 use crate::probe::ledger::Ledger;
 use crate::row::TimelineRow;
 use crate::schedule::Rule;
-use crate::streams::Streams;
+use crate::streams::{Stream, Streams};
+use crate::topology::Graph;
 use crate::workload::{Script, schema};
 use host::{Host, Waiting};
-use reconverge_scenarios::{Scenario, Topology, TransportKind};
+use reconverge_scenarios::{Scenario, TransportKind};
 use reconverge_strategies::{
     Cargo, Digest, Footprint, Outbox, Profile, Rendering, ReplicaId, Schema, Seat, Strategy,
     Transport,
@@ -107,7 +108,7 @@ enum Timer {
     Cpu(u32),
     /// A battery is empty, or full enough.
     Battery(u32),
-    /// The tick of a periodic schedule.
+    /// The next tick of a schedule that has any.
     Tick(u32),
     /// The journal is to be synced at the latest now.
     Journal(u32),
@@ -210,6 +211,8 @@ pub struct World<'a> {
     now_ns: u64,
     hosts: Vec<Host>,
     pairs: Vec<Pair>,
+    /// Draws whom each device talks to at a tick, where its schedule asks for one peer at random: the same for every strategy.
+    partners: Vec<Stream>,
     network: Network,
     probes: Vec<&'a mut dyn Probe>,
     digest: Digest,
@@ -247,19 +250,17 @@ impl<'a> World<'a> {
             .iter()
             .flat_map(|group| std::iter::repeat_n(group, group.count as usize))
             .collect();
-        let hub = match &scenario.topology {
-            Topology::Star { hub } => groups.iter().position(|group| group.name == *hub),
-            Topology::Mesh => None,
-        };
+        let Graph { hub, pairs } = Graph::new(scenario);
+        let hub = hub.map(|hub| hub as usize);
         let count = groups.len();
-        let mut pairs = Vec::new();
-        for a in 0..count {
-            match hub {
-                Some(hub) if a != hub => pairs.push(Pair::new(a as u32, hub as u32)),
-                Some(_) => {}
-                None => pairs.extend((a + 1..count).map(|b| Pair::new(a as u32, b as u32))),
+        let mut pairs_of: Vec<Vec<(u32, usize)>> = vec![Vec::new(); count];
+        for (n, ends) in pairs.iter().enumerate() {
+            for (side, end) in ends.iter().enumerate() {
+                pairs_of[*end as usize].push((n as u32, side));
             }
         }
+        let pairs: Vec<_> =
+            pairs.into_iter().map(|[dials, other]| Pair::new(dials, other)).collect();
         let transport = match scenario.transport.kind {
             TransportKind::Session => Transport::Session,
             TransportKind::Datagram => Transport::Datagram,
@@ -280,14 +281,16 @@ impl<'a> World<'a> {
             settle_ns: scenario.settle_ns,
             authority: hub.map(|hub| ReplicaId(hub as u32)),
             members: (0..count as u32).map(ReplicaId).collect(),
-            peers: (0..count as u32)
-                .map(|device| {
-                    let others = pairs.iter().filter_map(|pair| pair.other(device));
-                    let mut others: Vec<_> = others.map(ReplicaId).collect();
+            peers: pairs_of
+                .iter()
+                .map(|own| {
+                    let other = |(pair, side): &(u32, usize)| pairs[*pair as usize].ends[1 - side];
+                    let mut others: Vec<_> = own.iter().map(other).map(ReplicaId).collect();
                     others.sort_unstable();
                     others
                 })
                 .collect(),
+            partners: (0..count as u32).map(|device| streams.stream("partner", device)).collect(),
             agenda: Agenda::with_timers(4 * (count + pairs.len()) as u32),
             timers,
             now_ns: 0,
@@ -310,7 +313,7 @@ impl<'a> World<'a> {
             pairs,
             profile,
         };
-        for (device, group) in groups.iter().enumerate() {
+        for (device, (group, own_pairs)) in groups.iter().zip(pairs_of).enumerate() {
             let is_hub = Some(device) == hub;
             let rule = Rule::new(&group.schedule, world.profile.schedule, is_hub);
             let replica = strategy.create(&world.seat(device));
@@ -318,12 +321,9 @@ impl<'a> World<'a> {
             let journal = Journal::new(replica.as_ref(), keeps);
             let plan = &plans[device];
             let clock = DeviceClock::new(plan.clock_offset_us, plan.clock_drift_ppb);
-            world.hosts.push(Host::new(group, rule, replica, journal, clock));
-            for (n, pair) in world.pairs.iter().enumerate() {
-                if let Some(side) = pair.side(device as u32) {
-                    world.hosts[device].pairs.push((n as u32, side));
-                }
-            }
+            let mut host = Host::new(group, rule, replica, journal, clock);
+            host.pairs = own_pairs;
+            world.hosts.push(host);
         }
         world
     }
@@ -356,9 +356,10 @@ impl<'a> World<'a> {
             for at_ns in &plan.kills {
                 self.agenda.schedule(*at_ns, Event::Kill { device: number });
             }
-            if let Some(interval_ns) = self.hosts[device].rule.tick_ns() {
-                let phase_ns = self.streams.stream("tick", number).below(interval_ns);
-                self.agenda.set_timer(self.timers.id(Timer::Tick(number)), phase_ns);
+            let count = self.plans.len() as u32;
+            let rule = &self.hosts[device].rule;
+            if let Some(first_ns) = rule.first_tick_ns(number, count, &self.streams) {
+                self.agenda.set_timer(self.timers.id(Timer::Tick(number)), first_ns);
             }
             self.rearm_battery(device);
         }

@@ -215,9 +215,16 @@ impl World<'_> {
         }
     }
 
-    /// The tick of a periodic schedule: every peer, one after the other.
+    /// A tick: every peer, one after the other, or one of them at random, reachable or not.
     pub(super) fn tick(&mut self, device: usize) {
-        for n in 0..self.hosts[device].pairs.len() {
+        let count = self.hosts[device].pairs.len();
+        let peers = if self.hosts[device].rule.draws_partners() {
+            let drawn = self.partners[device].below(count as u64) as usize;
+            drawn..drawn + 1
+        } else {
+            0..count
+        };
+        for n in peers {
             let (number, side) = self.hosts[device].pairs[n];
             self.sync_due(number as usize, side);
         }
