@@ -9,8 +9,9 @@
 use crate::plan::{DevicePlan, plan};
 use crate::row::{Histograms, Metrics, Row, Status, Timing, TrialResult};
 use crate::streams::Streams;
+use crate::topology::Graph;
 use crate::workload::{Script, schema};
-use reconverge_scenarios::{Scenario, Topology};
+use reconverge_scenarios::Scenario;
 use reconverge_strategies::crdt::DELTA;
 use reconverge_strategies::{
     Cell, Change, Clock, Content, Digest, Edit, EditId, Input, LinkState, Outbox, Output,
@@ -79,17 +80,15 @@ impl<'a> Oracle<'a> {
         let groups = scenario.groups.iter();
         let groups: Vec<_> =
             groups.flat_map(|group| std::iter::repeat_n(group, group.count as usize)).collect();
-        let hub = match &scenario.topology {
-            Topology::Star { hub } => groups.iter().position(|group| group.name == *hub),
-            Topology::Mesh => None,
-        };
+        let graph = Graph::new(scenario);
+        let hub = graph.hub.map(|hub| hub as usize);
         let count = groups.len();
-        let linked: Vec<Vec<usize>> = (0..count)
-            .map(|a| {
-                let others = (0..count).filter(|b| *b != a);
-                others.filter(|b| hub.is_none_or(|hub| hub == a || hub == *b)).collect()
-            })
-            .collect();
+        let mut linked = vec![Vec::new(); count];
+        for [a, b] in graph.pairs.iter().map(|pair| pair.map(|device| device as usize)) {
+            linked[a].push(b);
+            linked[b].push(a);
+        }
+        linked.iter_mut().for_each(|peers| peers.sort_unstable());
         let members: Vec<ReplicaId> = (0..count as u32).map(ReplicaId).collect();
         let replicas = linked.iter().enumerate().map(|(device, peers)| {
             let peers: Vec<ReplicaId> = peers.iter().map(|peer| members[*peer]).collect();
