@@ -10,6 +10,7 @@ pub mod lineage;
 pub mod lww;
 pub mod online_only;
 pub mod ot;
+pub mod reconcile;
 mod registry;
 pub mod version_vector;
 pub mod wire;
