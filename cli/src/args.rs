@@ -34,6 +34,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Replay(ReplayArgs),
     Trace(TraceArgs),
+    Vectors(VectorsArgs),
 }
 
 // Which world. (Documentation comments on flattened arguments would become the help of the command.)
@@ -209,6 +210,38 @@ pub(crate) struct TraceArgs {
     /// The seed
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+/// Runs cases that others computed against the code here
+///
+/// FILE is plain or gzipped, with one case a line as a JSON object; what is in it depends on KIND. Every case that comes out otherwise is told
+/// on standard error, up to twenty. The last line says how many passed and failed.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  reconverge vectors text-order text-order.jsonl
+  reconverge vectors ot-transform transform.json.gz
+
+Exit codes: 0 all passed; 1 some failed; 2 the file cannot be read, or a line of it is no such case.")]
+pub(crate) struct VectorsArgs {
+    /// What the cases are about
+    #[arg(value_enum, value_name = "KIND")]
+    pub(crate) kind: Kind,
+    /// The cases
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// Where text that several replicas insert at the same place ends up
+    TextOrder,
+    /// What an operation makes of a text
+    OtApply,
+    /// One operation that does what two do
+    OtCompose,
+    /// An operation as it reads after another one, compared in normal form
+    OtTransform,
 }
 
 /// A range of seeds that is not empty.

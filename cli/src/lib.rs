@@ -28,6 +28,7 @@ mod run;
 mod select;
 mod show;
 mod trace;
+mod vectors;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,5 +76,6 @@ fn dispatch(command: &Command, strategies: &[&dyn Strategy]) -> Result<ExitCode,
         Command::Check(args) => check::check(args, strategies),
         Command::Replay(args) => replay::replay(args, strategies),
         Command::Trace(args) => trace::trace(args, strategies),
+        Command::Vectors(args) => vectors::vectors(args),
     }
 }

@@ -1,8 +1,10 @@
-//! Scenarios by file or name.
+//! What the arguments name: scenarios by file or name, and files of data.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
 use reconverge_scenarios::{self as scenarios, Override, Scenario, nearest};
 
 use crate::args::ScenarioArgs;
@@ -57,6 +59,22 @@ fn built_in(name: &str) -> Result<&'static str, Failure> {
             None => failure.did_you_mean(nearest(name, names)),
         }
     })
+}
+
+/// The first bytes of a gzip file (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The bytes of a file, unpacked where it is gzipped.
+pub(crate) fn unpacked(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = fs::read(path).map_err(|error| Failure::unreadable(path, error))?;
+    if !bytes.starts_with(&GZIP) {
+        return Ok(bytes);
+    }
+    let mut plain = Vec::new();
+    let unpacked = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain);
+    unpacked
+        .map_err(|error| Failure::input(format!("{}: damaged gzip: {error}", path.display())))?;
+    Ok(plain)
 }
 
 /// Names as a message lists them.

@@ -1,15 +1,13 @@
 //! Recorded editing sessions: the JSON of traces, checked as a whole before anything is typed.
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
 use reconverge_simulator::workload::Patch;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::error::Failure;
+use crate::load;
 
 /// A recorded session: what was typed, and the text at its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,20 +34,9 @@ struct Transaction {
     parents: Option<IgnoredAny>,
 }
 
-/// The first bytes of a gzip file (RFC 1952).
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
 /// Reads a session from a file.
 pub(crate) fn read(path: &Path) -> Result<Recording, Failure> {
-    let mut bytes = fs::read(path).map_err(|error| Failure::unreadable(path, error))?;
-    let name = path.display().to_string();
-    if bytes.starts_with(&GZIP) {
-        let mut plain = Vec::new();
-        let unpacked = MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut plain);
-        unpacked.map_err(|error| Failure::input(format!("{name}: damaged gzip: {error}")))?;
-        bytes = plain;
-    }
-    parse(&name, &bytes)
+    parse(&path.display().to_string(), &load::unpacked(path)?)
 }
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Recording, Failure> {

@@ -1,4 +1,4 @@
-//! A mistake in every input: exit code 2 (1 for files that cannot be read), one clear message, and nothing created.
+//! A mistake in every input: exit code 2 (1 for scenarios and recordings that cannot be read), one clear message, and nothing created.
 
 mod common;
 
@@ -78,6 +78,16 @@ fn mistakes_in_arguments() {
             &["`online-only` cannot run in `small`: mesh:"],
         ),
         (&["replay"], 2, &["<TRACE>"]),
+        (&["vectors"], 2, &["<KIND>", "<FILE>"]),
+        (&["vectors", "ot-apply"], 2, &["<FILE>"]),
+        (&["vectors", "ot-aply", "a-file"], 2, &["'ot-aply' for '<KIND>'", "'ot-apply'"]),
+        (&["vectors", "ot-apply", "nowhere"], 2, &["cannot read nowhere", "No such file"]),
+        (&["vectors", "ot-apply", "./"], 2, &["cannot read ./", "directory"]),
+        (
+            &["vectors", "ot-apply", "a-file"],
+            2,
+            &["a-file:1: not an object", "found `not a folder`"],
+        ),
     ];
     for (args, code, parts) in cases {
         let ran = folder.run(args).ended(*code).says(parts);

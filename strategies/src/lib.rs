@@ -12,6 +12,7 @@ pub mod online_only;
 pub mod ot;
 pub mod reconcile;
 mod registry;
+pub mod vectors;
 pub mod version_vector;
 pub mod wire;
 

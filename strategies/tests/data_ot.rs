@@ -1,10 +1,8 @@
-//! Operations on texts against vectors that another implementation computed, and a recorded editing session through the whole
-//! strategy. The data are not part of the project: `RECONVERGE_DATA` names their folder (by default `shared` beside the
-//! checkout). Run with `cargo test -p reconverge-strategies --test data_ot -- --ignored`.
+//! Recorded editing sessions through the whole strategy. The data are not part of the project: `RECONVERGE_DATA` names their
+//! folder (by default `shared` beside the checkout). Run with `cargo test -p reconverge-strategies --test data_ot -- --ignored`.
 
 use flate2::read::GzDecoder;
 use reconverge_strategies::ot::Central;
-use reconverge_strategies::ot::text::{Component, Side, TextOp};
 use reconverge_strategies::*;
 use serde_json::Value as Json;
 use std::collections::VecDeque;
@@ -24,63 +22,8 @@ fn data(path: &str) -> String {
     text
 }
 
-/// The cases of a file, one JSON object a line; there must be as many as its description says.
-fn cases(file: &str, count: usize) -> Vec<Json> {
-    let text = data(&format!("vectors/ot/{file}.json.gz"));
-    let cases: Vec<Json> =
-        text.lines().map(|line| serde_json::from_str(line).expect("a JSON object")).collect();
-    assert_eq!(cases.len(), count, "cases in {file}");
-    cases
-}
-
-/// An operation in the form of `ot-text-unicode`.
-fn op(json: &Json) -> TextOp {
-    let component = |json: &Json| match json {
-        Json::Number(count) => Component::Retain(count.as_u64().expect("a length") as usize),
-        Json::String(text) => Component::Insert(text.clone()),
-        _ => Component::Delete(json["d"].as_u64().expect("a length") as usize),
-    };
-    json.as_array().expect("a list").iter().map(component).collect()
-}
-
 fn string(json: &Json) -> &str {
     json.as_str().expect("a string")
-}
-
-#[test]
-#[ignore = "needs RECONVERGE_DATA"]
-fn apply_agrees_with_the_vectors() {
-    for (n, case) in cases("apply", 4316).iter().enumerate() {
-        let mut text = string(&case["str"]).to_owned();
-        let mut length = char_count(&text);
-        let applied = op(&case["op"]).apply(&mut text, &mut length);
-        applied.unwrap_or_else(|e| panic!("case {n}: {e}"));
-        assert_eq!(text, string(&case["result"]), "case {n}");
-        assert_eq!(length, char_count(&text), "case {n}");
-    }
-}
-
-#[test]
-#[ignore = "needs RECONVERGE_DATA"]
-fn compose_agrees_with_the_vectors() {
-    for (n, case) in cases("compose", 1415).iter().enumerate() {
-        let composed = op(&case["op1"]).compose(&op(&case["op2"]));
-        assert_eq!(composed.normal(), op(&case["result"]).normal(), "case {n}");
-    }
-}
-
-#[test]
-#[ignore = "needs RECONVERGE_DATA"]
-fn transform_agrees_with_the_vectors() {
-    for (n, case) in cases("transform", 2254).iter().enumerate() {
-        let side = match string(&case["side"]) {
-            "left" => Side::Left,
-            "right" => Side::Right,
-            other => panic!("case {n}: no such side: {other}"),
-        };
-        let transformed = op(&case["op"]).transform(&op(&case["otherOp"]), side);
-        assert_eq!(transformed.normal(), op(&case["result"]).normal(), "case {n}");
-    }
 }
 
 const TEXT: Cell = Cell { record: RecordId(0), field: FieldId(0) };
