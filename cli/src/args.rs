@@ -23,6 +23,7 @@ Examples:
   reconverge list                               what scenarios can name
   reconverge show small > mine.toml             a scenario to start from
   reconverge check mine.toml                    what would it run?
+  reconverge vectors ot-apply cases.jsonl       does the code here compute what others did?
 
 Exit codes: 0 well; 1 a trial diverged or failed, a budget was broken, or reading or writing failed; 2 bad input.";
 

@@ -1,5 +1,8 @@
-//! Recorded editing sessions through the whole strategy. The data are not part of the project: `RECONVERGE_DATA` names their
-//! folder (by default `shared` beside the checkout). Run with `cargo test -p reconverge-strategies --test data_ot -- --ignored`.
+//! Recorded editing sessions through the whole strategy. (Single operations are compared with results that others computed in
+//! `cli/tests/vectors.rs` and `oracles/ot-text-unicode`.)
+//!
+//! The data are not part of the project: `RECONVERGE_DATA` names their folder (by default `shared` beside the checkout). Run with
+//! `cargo test -p reconverge-strategies --test data_ot -- --ignored`.
 
 use flate2::read::GzDecoder;
 use reconverge_strategies::ot::Central;

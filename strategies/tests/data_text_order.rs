@@ -1,4 +1,5 @@
-//! `crdt/delta` and `crdt/delta+rga` against data that others computed: where concurrently inserted text ends up, and recorded editing sessions.
+//! `crdt/delta` and `crdt/delta+rga` through recorded editing sessions. Where concurrently inserted text ends up is compared with results that
+//! others computed in `cli/tests/vectors.rs`.
 //!
 //! The data lie in the folder named by `RECONVERGE_DATA`, by default `../shared` beside the checkout.
 
@@ -97,18 +98,6 @@ impl Mesh {
         }
     }
 
-    /// Gives `into` everything that `from` has, and not the other way round: an exchange goes both ways, so the session is cut
-    /// after the message that brings the changes.
-    fn merge(&mut self, from: usize, into: usize) {
-        self.link(from, into, LinkState::Open);
-        for (_, bytes, cargo) in self.handle(into, Input::Sync { peer: ReplicaId(from as u32) }) {
-            for (_, bytes, cargo) in self.receive(from, into, &bytes, &cargo) {
-                self.receive(into, from, &bytes, &cargo);
-            }
-        }
-        self.link(from, into, LinkState::Lost);
-    }
-
     fn text(&self, replica: usize) -> String {
         let mut rendering = Rendering::new();
         self.replicas[replica].render(Scope::Cell(TEXT), &mut rendering);
@@ -118,66 +107,6 @@ impl Mesh {
             other => panic!("not a text: {other:?}"),
         }
     }
-}
-
-#[derive(Deserialize)]
-struct History {
-    seed: u64,
-    replicas: u32,
-    steps: Vec<Step>,
-    expected: Expected,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Step {
-    Insert { replica: usize, at: usize, text: String },
-    Merge { from: usize, into: usize },
-}
-
-#[derive(Deserialize)]
-struct Expected {
-    fuguemax: String,
-    rga: String,
-}
-
-/// Replays all histories; every replica must end with the text that `expected` picks.
-fn follow_histories(strategy: Crdt, expected: fn(&Expected) -> &str) {
-    let file = String::from_utf8(data("vectors/text-order.jsonl")).expect("JSON is UTF-8");
-    let mut histories = 0;
-    for line in file.lines() {
-        let history: History = serde_json::from_str(line).expect("the documented format");
-        let replicas = history.replicas as usize;
-        let mut mesh = Mesh::new(strategy, history.replicas);
-        for step in &history.steps {
-            match step {
-                Step::Insert { replica, at, text } => mesh.splice(*replica, *at, 0, text),
-                Step::Merge { from, into } => mesh.merge(*from, *into),
-            }
-        }
-        for from in 0..replicas {
-            for into in (0..replicas).filter(|into| *into != from) {
-                mesh.merge(from, into);
-            }
-        }
-        for replica in 0..replicas {
-            assert_eq!(mesh.text(replica), expected(&history.expected), "seed {}", history.seed);
-        }
-        histories += 1;
-    }
-    assert_eq!(histories, 300);
-}
-
-#[test]
-#[ignore = "needs RECONVERGE_DATA"]
-fn concurrent_insertions_end_in_the_published_fuguemax_order() {
-    follow_histories(DELTA, |expected| &expected.fuguemax);
-}
-
-#[test]
-#[ignore = "needs RECONVERGE_DATA"]
-fn concurrent_insertions_end_in_the_published_rga_order() {
-    follow_histories(DELTA_RGA, |expected| &expected.rga);
 }
 
 #[derive(Deserialize)]
