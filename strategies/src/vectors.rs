@@ -1,8 +1,8 @@
 //! Histories as others write them down, run through whole replicas: what `reconverge vectors` compares with results that
 //! others computed.
 
-use crate::contract::{Cargo, Clock, Input, LinkState, Output, Replica, Seat, Strategy};
-use crate::contract::{Malformed, Outbox, Tick, Transport, WallTime};
+use crate::contract::{Cargo, Clock, Input, LinkState, Malformed, Outbox, Output, Partitions};
+use crate::contract::{Replica, Seat, Strategy, Tick, Transport, WallTime};
 use crate::document::{Cell, Content, Edit, EditId, FieldId, FieldKind, RecordId, ReplicaId};
 use crate::document::{Rendering, Schema, Scope, Shown};
 use std::collections::VecDeque;
@@ -85,12 +85,15 @@ struct Message {
 
 impl Mesh {
     fn new(strategy: &dyn Strategy, replicas: u32) -> Mesh {
-        let schema = Schema { fields: vec![FieldKind::Text] };
+        let schema = Schema::new(vec![FieldKind::Text]);
+        let members: Vec<_> = (0..replicas).map(ReplicaId).collect();
         let create = |replica| {
             let others: Vec<_> = (0..replicas).filter(|id| *id != replica).map(ReplicaId).collect();
             strategy.create(&Seat {
                 replica: ReplicaId(replica),
                 peers: &others,
+                members: &members,
+                partitions: Partitions::WHOLE,
                 authority: None,
                 schema: &schema,
                 genesis: &[],
@@ -179,7 +182,7 @@ impl Mesh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crdt::Delta;
+    use crate::crdt::DELTA;
 
     const fn insert(replica: u32, at: usize, text: &str) -> Step<'_> {
         Step::Insert { replica, at, text }
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_merge_goes_one_way() {
-        let mut mesh = Mesh::new(&Delta, 2);
+        let mut mesh = Mesh::new(&DELTA, 2);
         mesh.insert(0, 0, "a").expect("a place");
         mesh.merge(0, 1);
         mesh.insert(1, 1, "b").expect("a place");
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn in_the_end_all_show_the_same() {
         let steps = [insert(0, 0, "año"), merge(0, 2), insert(2, 1, "😀"), insert(1, 0, "x")];
-        let texts = text_order(&Delta, 4, &steps).expect("a history");
+        let texts = text_order(&DELTA, 4, &steps).expect("a history");
         assert_eq!(texts, vec!["a😀ñox"; 4]);
     }
 
@@ -224,7 +227,7 @@ mod tests {
             (2, &[merge(0, u32::MAX)]),
         ];
         for (replicas, steps) in cases {
-            assert!(text_order(&Delta, replicas, steps).is_err(), "{replicas}: {steps:?}");
+            assert!(text_order(&DELTA, replicas, steps).is_err(), "{replicas}: {steps:?}");
         }
     }
 }

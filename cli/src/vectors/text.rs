@@ -1,7 +1,7 @@
 //! Histories of a text that several replicas write.
 
 use reconverge_strategies::Malformed;
-use reconverge_strategies::crdt::Delta;
+use reconverge_strategies::crdt::{DELTA, DELTA_RGA};
 use reconverge_strategies::vectors::{self, Step};
 use serde::Deserialize;
 
@@ -24,20 +24,27 @@ enum Taken {
     Merge { from: u32, into: u32 },
 }
 
+impl Taken {
+    fn step(&self) -> Step<'_> {
+        match *self {
+            Taken::Insert { replica, at, ref text } => Step::Insert { replica, at, text },
+            Taken::Merge { from, into } => Step::Merge { from, into },
+        }
+    }
+}
+
 /// The text in the end, for each order of concurrent insertions.
 #[derive(Deserialize)]
 struct Expected {
     fuguemax: String,
+    rga: String,
 }
 
 pub(super) fn text_order(line: &[u8]) -> Result<Vec<Outcome>, String> {
     let history: History = parse(line)?;
-    let step = |taken| match taken {
-        &Taken::Insert { replica, at, ref text } => Step::Insert { replica, at, text },
-        &Taken::Merge { from, into } => Step::Merge { from, into },
-    };
-    let steps: Vec<Step<'_>> = history.steps.iter().map(step).collect();
-    let orders = [("fuguemax", &Delta, history.expected.fuguemax)];
+    let steps: Vec<Step<'_>> = history.steps.iter().map(Taken::step).collect();
+    let Expected { fuguemax, rga } = history.expected;
+    let orders = [("fuguemax", &DELTA, fuguemax), ("rga", &DELTA_RGA, rga)];
     let outcomes = orders.into_iter().map(|(name, strategy, expected)| {
         let texts = vectors::text_order(strategy, history.replicas, &steps)
             .map_err(|Malformed(why)| why.to_owned())?;
