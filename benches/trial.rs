@@ -26,7 +26,7 @@ fn trials(criterion: &mut Criterion) {
         });
     }
     let commuter = scenario("commuter");
-    for name in ["lww/hlc", "crdt/delta"] {
+    for name in ["lww/hlc", "crdt/digest"] {
         let strategy = registry().iter().find(|strategy| strategy.name() == name);
         let strategy = *strategy.expect("a built-in strategy");
         group.bench_function(format!("commuter/{name}"), |bencher| {

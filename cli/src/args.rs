@@ -180,7 +180,7 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "TRACE")]
     pub(crate) trace: PathBuf,
     /// The strategy
-    #[arg(long, value_name = "NAME", default_value = "crdt/delta")]
+    #[arg(long, value_name = "NAME", default_value = "crdt/digest")]
     pub(crate) strategy: String,
     /// How many devices beside the server: one that types, and its readers
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=1000))]
@@ -200,7 +200,7 @@ pub(crate) struct ReplayArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  reconverge trace small --strategy crdt/delta | less
+  reconverge trace small --strategy crdt/digest | less
   reconverge trace commuter --strategy lww/hlc --seed 3 | grep 'link of r4'")]
 pub(crate) struct TraceArgs {
     #[command(flatten)]

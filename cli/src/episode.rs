@@ -46,11 +46,11 @@ pub(crate) fn episode(
     facts.rows
 }
 
-/// `crdt/delta` if it takes part, else the first strategy that is no baseline, else the first.
+/// `crdt/digest` if it takes part, else the first strategy that is no baseline, else the first.
 fn strategy<'s>(scenario: &Scenario, strategies: &[&'s dyn Strategy]) -> Option<&'s dyn Strategy> {
     let runs = |s: &&&dyn Strategy| trial::unsupported(scenario, &s.profile()).is_none();
     let able: Vec<&dyn Strategy> = strategies.iter().filter(runs).copied().collect();
-    let preferred = able.iter().find(|s| s.name() == "crdt/delta");
+    let preferred = able.iter().find(|s| s.name() == "crdt/digest");
     let interesting = able.iter().find(|s| !BASELINES.contains(&s.name()));
     preferred.or(interesting).or(able.first()).copied()
 }
@@ -162,7 +162,7 @@ mod tests {
             let rows = episode(&small(&[]), registry(), seed);
             assert!(!rows.is_empty() && rows.len() <= MOST_ROWS, "seed {seed}");
             let link = rows.iter().find(|row| row.fact == "link").expect("an outage begins");
-            assert!(rows.iter().all(|row| row.strategy == "crdt/delta" && row.seed == seed));
+            assert!(rows.iter().all(|row| row.strategy == "crdt/digest" && row.seed == seed));
             let number = link.device.strip_prefix("phone ").expect("it happened to a phone");
             assert!(rows.iter().all(|row| row.detail.contains(number) || row.fact == "not-made"));
             assert!(rows.is_sorted_by_key(|row| row.at_us), "seed {seed}");
@@ -188,7 +188,7 @@ mod tests {
         };
         assert_eq!(chosen(&["online-only", "full-copy"]).as_deref(), Some("online-only"));
         assert_eq!(chosen(&["online-only", "lww/hlc"]).as_deref(), Some("lww/hlc"));
-        assert_eq!(chosen(&["crdt/delta", "lww/hlc"]).as_deref(), Some("crdt/delta"));
+        assert_eq!(chosen(&["crdt/digest", "lww/hlc"]).as_deref(), Some("crdt/digest"));
         assert_eq!(chosen(&[]), None);
     }
 }

@@ -34,7 +34,7 @@ fn mistakes_in_arguments() {
             2,
             &[
                 "no strategy matches `crdt/dleta`",
-                "did you mean `crdt/delta`?",
+                "did you mean `crdt/digest`?",
                 "there are `lww/wall`",
             ],
         ),
@@ -51,11 +51,11 @@ fn mistakes_in_arguments() {
             &["--set group.phone.count=0", "a whole number from 1", "the number 0"],
         ),
         (
-            &["run", "small", "--set", "strategies=[\"crdt/delt\"]"],
+            &["run", "small", "--set", "strategies=[\"crdt/diges\"]"],
             2,
             &[
-                "no strategy matches `crdt/delt`",
-                "did you mean `crdt/delta`?",
+                "no strategy matches `crdt/diges`",
+                "did you mean `crdt/digest`?",
                 "see `--set strategies",
             ],
         ),

@@ -44,7 +44,7 @@ fn automerge_paper_through_ot() {
 #[test]
 #[ignore = "needs RECONVERGE_DATA"]
 fn automerge_paper_through_crdt() {
-    replayed(PAPER.0, "crdt/delta", PAPER.1);
+    replayed(PAPER.0, "crdt/digest", PAPER.1);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn friendsforever_through_ot() {
 #[test]
 #[ignore = "needs RECONVERGE_DATA"]
 fn friendsforever_through_crdt() {
-    replayed(FRIENDS.0, "crdt/delta", FRIENDS.1);
+    replayed(FRIENDS.0, "crdt/digest", FRIENDS.1);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn help_has_examples_everywhere() {
 fn lists() {
     let folder = Folder::new("explain-list");
     let cases = [
-        ("strategies", "crdt/delta"),
+        ("strategies", "crdt/digest"),
         ("scenarios", "commuter"),
         ("topologies", "ring"),
         ("networks", "lte"),
@@ -74,7 +74,7 @@ fn check_says_what_would_run() {
         "4: 3 phone (phone-2020, lte), 1 server (server, datacenter, no user); a star around server",
         "20 records of about 200 B",
         "crdt/* edits_lost at most 0",
-        "crdt/delta               batched 30s",
+        "crdt/digest              batched 30s",
         "immediate (own)",
         "emulates votes, tags and notes as one value",
     ] {
@@ -103,7 +103,7 @@ fn trials_are_deterministic() {
 #[test]
 fn a_trace_has_every_fact_on_a_line() {
     let folder = Folder::new("explain-trace");
-    let args = ["trace", "small", "--strategy", "crdt/delta", "--seed", "1"];
+    let args = ["trace", "small", "--strategy", "crdt/digest", "--seed", "1"];
     let ran = folder.run(&args).ended(0);
     assert_eq!(ran.err, "");
     let lines: Vec<&str> = ran.out.lines().collect();

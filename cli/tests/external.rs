@@ -23,7 +23,7 @@ enum Vice {
     Moody,
 }
 
-/// `crdt/delta` under another name, with a vice.
+/// `crdt/digest` under another name, with a vice.
 struct Mine {
     name: &'static str,
     vice: Vice,
@@ -49,19 +49,19 @@ impl Strategy for Mine {
     }
 
     fn profile(&self) -> Profile {
-        Profile { summary: "Somebody else's.", ..crdt::DELTA.profile() }
+        Profile { summary: "Somebody else's.", ..crdt::DIGEST.profile() }
     }
 
     fn create(&self, seat: &Seat<'_>) -> Box<dyn Replica> {
-        self.wrap(crdt::DELTA.create(seat))
+        self.wrap(crdt::DIGEST.create(seat))
     }
 
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
-        Ok(self.wrap(crdt::DELTA.restore(seat, saved)?))
+        Ok(self.wrap(crdt::DIGEST.restore(seat, saved)?))
     }
 
     fn recode(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
-        crdt::DELTA.recode(message)
+        crdt::DIGEST.recode(message)
     }
 }
 

@@ -16,7 +16,7 @@ const SESSION: &str = r#"{"startContent":"Grüße ","endContent":"Grüße, wörl
 fn a_session_arrives_everywhere() {
     let folder = Folder::new("replay-session");
     folder.write("session.json", SESSION);
-    for strategy in ["crdt/delta", "lww/hlc", "ot/central", "full-copy"] {
+    for strategy in ["crdt/digest", "lww/hlc", "ot/central", "full-copy"] {
         let ran = folder.run(&["replay", "session.json", "--strategy", strategy]).ended(0);
         for part in
             ["7 patches", strategy, "lte", "all 3 replicas show the recorded end: 15 characters"]
@@ -70,7 +70,7 @@ fn mistakes() {
     good(&["--interval", "soon"], 2, &["--interval soon", "a duration such as"]);
     good(&["--interval", "5s", "--schedule", "immediate"], 2, &["--interval", "immediate"]);
     good(&["--devices", "1"], 2, &["--devices", "2..=1000"]);
-    good(&["--strategy", "crdt/*"], 2, &["there is no strategy `crdt/*`", "`crdt/delta`"]);
+    good(&["--strategy", "crdt/*"], 2, &["there is no strategy `crdt/*`", "`crdt/digest`"]);
     folder.run(&["replay", "none.json"]).ended(1).says(&["cannot read none.json", "No such file"]);
 
     let cases: &[(&str, &[&str])] = &[

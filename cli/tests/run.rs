@@ -20,7 +20,7 @@ fn a_run_prints_a_table_and_writes_its_files() {
     let folder = Folder::new("run-files");
     let ran = folder.run(&["run", "small", "--seeds", "2"]).ended(0);
     assert!(ran.out.starts_with("small: 2 seeds"), "{}", ran.out);
-    for name in ["lww/hlc", "crdt/delta", "online-only *", "full-copy *"] {
+    for name in ["lww/hlc", "crdt/digest", "online-only *", "full-copy *"] {
         assert!(ran.out.lines().any(|line| line.starts_with(name)), "{name} in {}", ran.out);
     }
     assert_eq!(ran.err, "The report is reconverge-out/small/report.html\n");

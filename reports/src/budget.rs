@@ -176,13 +176,16 @@ mod tests {
     }
 
     fn strategies() -> Vec<String> {
-        vec!["crdt/delta".to_owned(), "lww/hlc".to_owned()]
+        vec!["crdt/digest".to_owned(), "lww/hlc".to_owned()]
     }
 
     #[test]
     fn says_which_trial_broke_what() {
-        let rows =
-            [row("crdt/delta", 0, Some(0)), row("lww/hlc", 0, Some(3)), row("lww/hlc", 1, Some(5))];
+        let rows = [
+            row("crdt/digest", 0, Some(0)),
+            row("lww/hlc", 0, Some(3)),
+            row("lww/hlc", 1, Some(5)),
+        ];
         let check = |b| check_budgets(&[b], &strategies(), &rows).expect("valid");
         assert_eq!(check(budget("crdt/*", "edits_lost", None, Some(0))), Vec::<String>::new());
         assert_eq!(
@@ -192,7 +195,7 @@ mod tests {
         assert_eq!(
             check(budget("crdt/*", "edits_lost", Some(1), None)),
             [
-                "crdt/delta: edits_lost must be at least 1; broken in 1 of 1 trials, worst 0 at seed 0"
+                "crdt/digest: edits_lost must be at least 1; broken in 1 of 1 trials, worst 0 at seed 0"
             ]
         );
         assert_eq!(check(budget("*", "edits_asked", Some(10), Some(10))), Vec::<String>::new());
@@ -225,8 +228,8 @@ mod tests {
     fn mistakes_are_errors() {
         let error = |b| validate_budgets(&[b], &strategies()).expect_err("invalid").to_string();
         assert_eq!(
-            error(budget("crdt/delt", "edits_lost", None, Some(0))),
-            "budget 1: no strategy of this scenario matches `crdt/delt`; did you mean `crdt/delta`?"
+            error(budget("crdt/diges", "edits_lost", None, Some(0))),
+            "budget 1: no strategy of this scenario matches `crdt/diges`; did you mean `crdt/digest`?"
         );
         assert_eq!(
             error(budget("crdt/*", "edit_lost", None, Some(0))),

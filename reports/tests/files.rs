@@ -173,10 +173,10 @@ fn the_summary_is_exact_and_complete() {
 
     // Percentiles come from merged histograms, and are never averaged.
     let mut merged = Histogram::<u64>::new(3).expect("three digits");
-    for result in results.iter().filter(|result| result.row.strategy == "crdt/delta") {
+    for result in results.iter().filter(|result| result.row.strategy == "crdt/digest") {
         merged.add(&result.histograms.visible).expect("grows");
     }
-    let slow = row("crdt/delta", "visible_us_p99");
+    let slow = row("crdt/digest", "visible_us_p99");
     assert_eq!(slow[column("pooled")], merged.value_at_quantile(0.99).to_string());
     assert_eq!(slow[column("mean")], "");
     assert_eq!(slow[column("difference_of")], "median");
@@ -224,7 +224,7 @@ fn the_summary_for_people_says_it_in_words() {
     let text = fs::read_to_string(at.join("summary.md")).expect("a file");
     assert!(text.starts_with("# commuter\n\nTwelve commuters share a task list; tunnels cut them off twice a day.\n\nWho notices?\n\n- "));
     assert!(text.contains("\n- Edits were lost by full-copy ("), "{text}");
-    assert!(text.contains("\n| crdt/delta | 2/2 | 0 |"), "{text}");
+    assert!(text.contains("\n| crdt/digest | 2/2 | 0 |"), "{text}");
     assert!(text.contains(&format!("```sh\n{}\n```", info.command())));
 }
 

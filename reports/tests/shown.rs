@@ -85,7 +85,7 @@ fn the_verdict_names_names() {
     );
     assert_eq!(
         sentences[1],
-        "Nobody's work was lost or doubled by version-vector/siblings, ot/central, crdt/delta and online-only."
+        "Nobody's work was lost or doubled by version-vector/siblings, ot/central, crdt/digest and online-only."
     );
     assert!(
         sentences[2].starts_with(
@@ -96,9 +96,9 @@ fn the_verdict_names_names() {
     assert!(sentences[4].starts_with(
         "version-vector/siblings left conflicts for people to settle (15.7 of 720 edits"
     ));
-    // crdt/delta and version-vector/siblings differ by less than seeds do; online-only did less work, and full-copy harm.
+    // crdt/digest and version-vector/siblings differ by less than seeds do; online-only did less work, and full-copy harm.
     assert!(sentences[5].starts_with(
-        "Cheapest in energy among those without damage: crdt/delta under schedule batched 30s"
+        "Cheapest in energy among those without damage: crdt/digest under schedule batched 30s"
     ));
     assert!(
         sentences[5].contains("do not separate it from version-vector/siblings."),
@@ -126,22 +126,22 @@ fn a_verdict_on_nothing() {
 #[test]
 fn failed_trials_are_counted_but_not_measured() {
     let (info, mut results, _) = fixture::run(3);
-    let victim = results.iter_mut().find(|r| r.row.strategy == "crdt/delta").expect("it is there");
+    let victim = results.iter_mut().find(|r| r.row.strategy == "crdt/digest").expect("it is there");
     victim.row.status = Status::Failed;
     victim.row.reason = "malformed\nbytes".to_owned();
     let comparison = Comparison::new(&info, &results);
     let group = comparison.cells[0]
         .strategies
         .iter()
-        .find(|g| g.strategy == "crdt/delta")
+        .find(|g| g.strategy == "crdt/digest")
         .expect("it is there");
     assert_eq!(group.line("edits_kept").map(|line| line.values.len()), Some(2));
     let text = terminal(&comparison, &[], Colour::Plain);
     assert!(
-        text.contains("failed: crdt/delta in 1 of 3 trials, first at seed 0: malformed bytes\n"),
+        text.contains("failed: crdt/digest in 1 of 3 trials, first at seed 0: malformed bytes\n"),
         "{text}"
     );
-    assert!(verdict(&comparison.cells[0])[0].contains("crdt/delta (2 of 3 trials)"));
+    assert!(verdict(&comparison.cells[0])[0].contains("crdt/digest (2 of 3 trials)"));
 }
 
 /// Checks that tags are balanced, and returns how many there were. Good enough for markup without comments and CDATA.

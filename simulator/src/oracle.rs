@@ -12,7 +12,7 @@ use crate::streams::Streams;
 use crate::topology::Graph;
 use crate::workload::{Script, schema};
 use reconverge_scenarios::Scenario;
-use reconverge_strategies::crdt::DELTA;
+use reconverge_strategies::crdt::DIGEST;
 use reconverge_strategies::{
     Cell, Change, Clock, Content, Digest, Edit, EditId, Input, LinkState, Outbox, Output,
     Partitions, RecordId, Rendering, Replica, ReplicaId, Schema, Scope, Seat, Strategy, Tick,
@@ -92,7 +92,7 @@ impl<'a> Oracle<'a> {
         let members: Vec<ReplicaId> = (0..count as u32).map(ReplicaId).collect();
         let replicas = linked.iter().enumerate().map(|(device, peers)| {
             let peers: Vec<ReplicaId> = peers.iter().map(|peer| members[*peer]).collect();
-            DELTA.create(&Seat {
+            DIGEST.create(&Seat {
                 replica: members[device],
                 peers: &peers,
                 members: &members,

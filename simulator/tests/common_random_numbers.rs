@@ -85,7 +85,7 @@ fn assert_same(a: &TrialResult, b: &TrialResult) {
 #[test]
 fn a_trial_is_the_same_again_whoever_listens() {
     let scenario = built_in("small", &[]);
-    for name in ["lww/wall", "crdt/delta", "ot/central"] {
+    for name in ["lww/wall", "crdt/digest", "ot/central"] {
         let case = Case {
             scenario: &scenario,
             strategy: strategy(name),

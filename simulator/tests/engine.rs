@@ -22,7 +22,7 @@ fn datagrams_are_lost_doubled_and_overtaken() {
     scenario.workload.edits_per_hour = 120.0;
     scenario.groups[0].link.duplicate_ppm = 50_000;
     scenario.groups[0].link.loss = Loss::Independent { ppm: 30_000 };
-    for name in ["lww/hlc", "version-vector/merge", "crdt/delta"] {
+    for name in ["lww/hlc", "version-vector/merge", "crdt/digest"] {
         // Messages under way, by direction: number and length. Lengths tell them apart well enough.
         let mut under_way: BTreeMap<(u32, u32), Vec<(u64, u64)>> = BTreeMap::new();
         let (mut sent, mut lost, mut overtaken, mut doubled) = (0_u64, 0, 0, 0);
@@ -119,7 +119,7 @@ fn a_device_that_runs_empty_dies_and_comes_back() {
             "group.phone.kills=none",
         ],
     );
-    for name in ["lww/hlc", "ot/central", "crdt/delta"] {
+    for name in ["lww/hlc", "ot/central", "crdt/digest"] {
         let mut stopped: BTreeMap<u32, u64> = BTreeMap::new();
         let (mut deaths, mut dead_ns, mut working) = (0, 0, true);
         let finished = listen(&scenario, strategy(name), 0, |at_ns, fact| match fact {
@@ -226,7 +226,7 @@ fn users_answer_prompts() {
         &["duration=2h", "data.records=3", "group.laptop.schedule={ kind = \"batched\" }"],
     );
     scenario.workload.edits_per_hour = 120.0;
-    for name in ["crdt/delta", "version-vector/siblings"] {
+    for name in ["crdt/digest", "version-vector/siblings"] {
         let (mut prompted, mut answered, mut resolved, mut reactive) = (0, 0, 0, 0);
         let finished = listen(&scenario, strategy(name), 0, |_, fact| match fact {
             Fact::Prompted { alternatives, .. } => {

@@ -202,19 +202,13 @@ fn icde19_sends_as_many_elements_as_the_closed_forms_say() {
         ("crdt/delta-bp-rr", |edges| N * (2 * edges - NODES + 1)),
         ("crdt/delta-rr", |edges| 2 * N * edges),
     ];
-    // Until `crdt/digest` has that name.
-    const DIGEST_TODAY: &str = "crdt/delta";
     let mut found = 0;
     for (scenario, edges, seed) in [("icde19", 30, 0), ("icde19-tree", 14, 0), ("icde19", 30, 9)] {
         let scenario = built_in(scenario, &[]);
         assert_eq!(Graph::new(&scenario).pairs.len() as u64, edges);
         for (name, form) in FORMS {
-            let is = |wanted: &str| registry().iter().find(|one| one.name() == wanted);
-            let strategy = match is(name) {
-                None if *name == "crdt/digest" => is(DIGEST_TODAY),
-                registered => registered,
-            };
-            let Some(strategy) = strategy else { continue };
+            let registered = registry().iter().find(|one| one.name() == *name);
+            let Some(strategy) = registered else { continue };
             let row = trial(&scenario, *strategy, seed).result.row;
             let metrics = figures(&row);
             assert_eq!(row.edits_asked, N, "{name}");

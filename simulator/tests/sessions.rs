@@ -77,7 +77,7 @@ impl Meddler for Referee {
 #[test]
 fn sessions_open_and_are_lost_in_turn_and_only_open_ones_are_used() {
     for scenario in [rough(), mesh(rough())] {
-        for name in ["lww/hlc", "crdt/delta", "full-copy"] {
+        for name in ["lww/hlc", "crdt/digest", "full-copy"] {
             for seed in 0..3 {
                 let offences = Arc::new(Mutex::new(Vec::new()));
                 let shared = Arc::clone(&offences);
@@ -144,7 +144,7 @@ fn nothing_leaves_before_it_is_on_storage() {
         // Only what leaves makes it sync.
         group.device.storage.durability = Durability::Output { interval_ns: 100 * HOUR };
     }
-    for name in ["lww/hlc", "ot/central", "crdt/delta"] {
+    for name in ["lww/hlc", "ot/central", "crdt/digest"] {
         let mut unsynced: BTreeMap<u32, u64> = BTreeMap::new();
         let mut last_input_ns: BTreeMap<u32, u64> = BTreeMap::new();
         let (mut waited, mut sent) = (0, 0);
@@ -192,7 +192,7 @@ fn edits_survive_the_kill_of_their_process() {
     for group in &mut scenario.groups {
         group.device.storage.durability = Durability::Output { interval_ns: 100 * HOUR };
     }
-    for name in ["lww/hlc", "version-vector/siblings", "ot/central", "crdt/delta"] {
+    for name in ["lww/hlc", "version-vector/siblings", "ot/central", "crdt/digest"] {
         let (mut unsynced, mut survivors, mut cut_off) = (BTreeSet::new(), 0, 0);
         let (mut made, mut done) = (BTreeSet::new(), BTreeSet::new());
         for seed in 0..3 {
@@ -218,7 +218,7 @@ fn edits_survive_the_kill_of_their_process() {
             assert_eq!(metrics.edits_crashed, Some(0), "{name} seed {seed}");
             assert_eq!(metrics.edits_stranded, Some(0), "{name} seed {seed}");
             assert!(metrics.work_recovery_units > Some(0), "{name} seed {seed}");
-            if name == "crdt/delta" {
+            if name == "crdt/digest" {
                 assert_eq!(metrics.edits_lost, Some(0), "seed {seed}");
             }
         }

@@ -11,7 +11,10 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &version_vector::SIBLINGS,
         &version_vector::MERGE,
         &ot::Central,
-        &crdt::DELTA,
+        &crdt::DIGEST,
+        &crdt::DIGEST_RGA,
+        &crdt::OP,
+        &crdt::SCUTTLEBUTT,
         &online_only::OnlineOnly,
         &full_copy::FullCopy,
     ]

@@ -182,7 +182,7 @@ impl Mesh {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crdt::DELTA;
+    use crate::crdt::DIGEST;
 
     const fn insert(replica: u32, at: usize, text: &str) -> Step<'_> {
         Step::Insert { replica, at, text }
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_merge_goes_one_way() {
-        let mut mesh = Mesh::new(&DELTA, 2);
+        let mut mesh = Mesh::new(&DIGEST, 2);
         mesh.insert(0, 0, "a").expect("a place");
         mesh.merge(0, 1);
         mesh.insert(1, 1, "b").expect("a place");
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn in_the_end_all_show_the_same() {
         let steps = [insert(0, 0, "año"), merge(0, 2), insert(2, 1, "😀"), insert(1, 0, "x")];
-        let texts = text_order(&DELTA, 4, &steps).expect("a history");
+        let texts = text_order(&DIGEST, 4, &steps).expect("a history");
         assert_eq!(texts, vec!["a😀ñox"; 4]);
     }
 
@@ -227,7 +227,7 @@ mod tests {
             (2, &[merge(0, u32::MAX)]),
         ];
         for (replicas, steps) in cases {
-            assert!(text_order(&DELTA, replicas, steps).is_err(), "{replicas}: {steps:?}");
+            assert!(text_order(&DIGEST, replicas, steps).is_err(), "{replicas}: {steps:?}");
         }
     }
 }

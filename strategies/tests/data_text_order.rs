@@ -1,9 +1,9 @@
-//! `crdt/delta` and `crdt/delta+rga` through recorded editing sessions. Where concurrently inserted text ends up is compared with results that
+//! `crdt/digest` and `crdt/digest+rga` through recorded editing sessions. Where concurrently inserted text ends up is compared with results that
 //! others computed in `cli/tests/vectors.rs`.
 //!
 //! The data lie in the folder named by `RECONVERGE_DATA`, by default `../shared` beside the checkout.
 
-use reconverge_strategies::crdt::{Crdt, DELTA, DELTA_RGA};
+use reconverge_strategies::crdt::{Crdt, DIGEST, DIGEST_RGA};
 use reconverge_strategies::*;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -151,7 +151,7 @@ fn replay(strategy: Crdt, name: &str, edits_per_sync: u64) -> f64 {
 #[ignore = "needs RECONVERGE_DATA"]
 fn recorded_sessions_arrive_as_they_were_typed_in_few_bytes() {
     for name in ["automerge-paper", "friendsforever_flat", "seph-blog1", "json-crdt-patch"] {
-        for strategy in [DELTA, DELTA_RGA] {
+        for strategy in [DIGEST, DIGEST_RGA] {
             let bytes_per_edit = replay(strategy, name, 50);
             println!("{name}, {}: {bytes_per_edit:.2} bytes per edit", strategy.name());
             let most = if name == "json-crdt-patch" { 9.0 } else { 4.0 };
@@ -164,7 +164,7 @@ fn recorded_sessions_arrive_as_they_were_typed_in_few_bytes() {
 #[ignore = "needs RECONVERGE_DATA"]
 fn one_keystroke_in_its_own_message_is_short() {
     let trace = trace("automerge-paper");
-    let mut mesh = Mesh::new(DELTA, 2);
+    let mut mesh = Mesh::new(DIGEST, 2);
     mesh.link(0, 1, LinkState::Open);
     mesh.sync(0, 1);
     for (at, delete, insert) in trace.txns.iter().flat_map(|txn| &txn.patches).take(50_000) {

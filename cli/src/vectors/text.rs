@@ -1,7 +1,7 @@
 //! Histories of a text that several replicas write.
 
 use reconverge_strategies::Malformed;
-use reconverge_strategies::crdt::{DELTA, DELTA_RGA};
+use reconverge_strategies::crdt::{DIGEST, DIGEST_RGA};
 use reconverge_strategies::vectors::{self, Step};
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ pub(super) fn text_order(line: &[u8]) -> Result<Vec<Outcome>, String> {
     let history: History = parse(line)?;
     let steps: Vec<Step<'_>> = history.steps.iter().map(Taken::step).collect();
     let Expected { fuguemax, rga } = history.expected;
-    let orders = [("fuguemax", &DELTA, fuguemax), ("rga", &DELTA_RGA, rga)];
+    let orders = [("fuguemax", &DIGEST, fuguemax), ("rga", &DIGEST_RGA, rga)];
     let outcomes = orders.into_iter().map(|(name, strategy, expected)| {
         let texts = vectors::text_order(strategy, history.replicas, &steps)
             .map_err(|Malformed(why)| why.to_owned())?;

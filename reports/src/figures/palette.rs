@@ -71,7 +71,7 @@ const KNOWN: [(&str, Ink, Marker); 9] = [
     ("version-vector/siblings", BLUE, Marker::Square),
     ("version-vector/merge", SKY, Marker::Diamond),
     ("ot/central", PURPLE, Marker::Plus),
-    ("crdt/delta", GREEN, Marker::Disc),
+    ("crdt/digest", GREEN, Marker::Disc),
     ("online-only", GREY, Marker::Cross),
     ("full-copy", YELLOW, Marker::Ring),
     ("oracle", TEXT, Marker::Diamond),
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn looks_follow_names() {
-        assert_eq!(look("crdt/delta"), Look { ink: GREEN, marker: Marker::Disc });
+        assert_eq!(look("crdt/digest"), Look { ink: GREEN, marker: Marker::Disc });
         assert_eq!(look("someone/else"), look("someone/else"));
         let looks: Vec<Look> =
             ["crdt/state", "crdt/op", "yjs", "automerge", "lww/delta"].map(look).to_vec();

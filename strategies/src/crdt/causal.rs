@@ -161,6 +161,17 @@ impl Version {
         dots
     }
 
+    /// Whether everything seen there was seen here, genesis left aside.
+    pub fn reaches(&self, other: &Version) -> bool {
+        other.beyond(self) == 0
+    }
+
+    /// What was seen here and not there: the agents that are further here, with how far.
+    pub fn news(&self, other: &Version) -> Version {
+        let entries = self.iter().filter(|(agent, counter)| *counter > other.get(*agent));
+        Version { entries: entries.collect() }
+    }
+
     /// Every agent seen, with its counter, in order; genesis left aside.
     pub fn iter(&self) -> impl Iterator<Item = (Agent, u64)> + '_ {
         self.entries.iter().copied().filter(|(agent, _)| *agent != Agent::GENESIS)
@@ -174,6 +185,16 @@ impl Version {
     /// Number of agents, genesis included.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Leaves an agent out.
+    pub fn forget(&mut self, agent: Agent) {
+        self.entries.retain(|(of, _)| *of != agent);
+    }
+
+    /// Bytes it takes in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.entries.len() * size_of::<(Agent, u64)>()) as u64
     }
 
     /// Writes it, genesis left aside.

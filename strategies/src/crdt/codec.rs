@@ -1,6 +1,6 @@
 //! How dots and changes are written: agents once in a table, dots as differences from dots named before.
 
-use super::causal::{Agent, Dot, Span};
+use super::causal::{Agent, Dot, Span, Version};
 use super::counter::Tally;
 use super::op::{Delta, Op, Seen};
 use super::sequence::Claim;
@@ -196,6 +196,62 @@ pub fn read_deltas(reader: &mut Reader<'_>) -> Result<Vec<Delta>, Malformed> {
         return Err(Malformed("table names an agent without use"));
     }
     Ok(deltas)
+}
+
+/// A change as an operation of its own, and what its author had seen since the one before.
+pub type Operation<'a> = (&'a Delta, &'a Version);
+
+/// Writes operations to the end of a message: a table of agents, then each one with its name, what its author had seen since the one before,
+/// and what it does.
+pub fn write_operations(writer: &mut Writer, operations: &[Operation<'_>]) {
+    let mut agents = Vec::new();
+    for (delta, saw) in operations {
+        agents.push(delta.first.agent);
+        agents.extend(saw.iter().map(|(agent, _)| agent));
+        delta.each_reference(0, |dot| {
+            if !dot.is_none() {
+                agents.push(dot.agent);
+            }
+        });
+    }
+    let mut all = DeltaWriter { dots: Dots::of(agents), cell: None, time: 0 };
+    all.dots.write_table(writer);
+    for (delta, saw) in operations {
+        all.dots.write(writer, delta.first);
+        writer.count(saw.iter().count());
+        for (agent, counter) in saw.iter() {
+            all.dots.write(writer, Dot { agent, counter });
+        }
+        all.write(writer, delta, 0);
+    }
+}
+
+/// Reads what [`write_operations`] wrote, to the end of the message.
+///
+/// # Errors
+/// [`Malformed`] where it makes no sense whatever the schema is.
+pub fn read_operations(reader: &mut Reader<'_>) -> Result<Vec<(Delta, Version)>, Malformed> {
+    let dots = Dots::read_table(reader)?;
+    let mut all = DeltaReader { dots, cell: None, time: 0 };
+    let mut operations = Vec::new();
+    while !reader.is_empty() {
+        let first = all.dots.read_some(reader)?;
+        let (mut saw, mut last) = (Version::new(), None);
+        for _ in 0..reader.count(1)? {
+            let dot = all.dots.read_some(reader)?;
+            let ascends = last.is_none_or(|last| last < dot.agent);
+            if !ascends || dot.agent == first.agent || dot.agent >= Agent::GENESIS {
+                return Err(Malformed("an operation stands on what it cannot"));
+            }
+            last = Some(dot.agent);
+            saw.raise(dot.agent, dot.counter);
+        }
+        operations.push((all.read(reader, first)?, saw));
+    }
+    if all.dots.used.contains(&false) {
+        return Err(Malformed("table names an agent without use"));
+    }
+    Ok(operations)
 }
 
 struct DeltaWriter {

@@ -1,11 +1,11 @@
-//! `crdt/*`: conflict-free replicated data types that travel as deltas with dots (Almeida, Shoker and Baquero, "Delta state
-//! replicated data types", 2018).
+//! `crdt/*` and `scuttlebutt`: conflict-free replicated data types whose changes are named by dots (Almeida, Shoker and Baquero, "Delta state
+//! replicated data types", 2018), under different replication.
 //!
 //! Registers keep rival values side by side, counters sum what each replica added, sets and records let additions win over concurrent
 //! removals, texts are sequences in the FugueMax order, or in that of RGA (`+rga`). Nobody decides anything: whoever has the same changes shows the
 //! same.
 //!
-//! Top-down: `replica` (protocol), `message`, `op` (what a change is), `cells` (the document) and its parts, `causal` (names).
+//! Top-down: `versions` (replication by version), `op` (what a change is), `cells` (the document) and its parts, `causal` (names).
 //! A replica that lost its memory mints dots under its next [`crate::Seat::incarnation`].
 
 mod attribution;
@@ -13,42 +13,57 @@ mod causal;
 mod cells;
 mod codec;
 mod counter;
-mod log;
-mod message;
 mod op;
 mod register;
-mod replica;
 mod sequence;
 mod set;
 mod snapshot;
-#[cfg(test)]
-mod tests;
+mod versions;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};
-use message::recode_message;
-use replica::DeltaReplica;
 pub use sequence::TextOrder;
+use versions::{Protocol, VersionReplica, recode_message, restore};
 
 /// A way of replicating these data types.
 #[derive(Clone, Copy, Debug)]
 pub struct Crdt {
     name: &'static str,
     summary: &'static str,
+    protocol: Protocol,
     text_order: TextOrder,
 }
 
-/// The strategy `crdt/delta`.
-pub const DELTA: Crdt = Crdt {
-    name: "crdt/delta",
-    summary: "Delta-state CRDTs with causal contexts: rivals kept side by side, additions win, text in FugueMax order.",
+/// The strategy `crdt/digest`: version vectors are exchanged, and exactly the difference is sent. Rivals are kept side by side, additions win,
+/// text is in FugueMax order.
+pub const DIGEST: Crdt = Crdt {
+    name: "crdt/digest",
+    summary: "CRDTs that exchange version vectors and send exactly the difference; rivals kept side by side, additions win, text in FugueMax order.",
+    protocol: Protocol::Digest,
     text_order: TextOrder::FugueMax,
 };
 
-/// The strategy `crdt/delta+rga`: as [`DELTA`], but for the order of text inserted concurrently at one place.
-pub const DELTA_RGA: Crdt = Crdt {
-    name: "crdt/delta+rga",
-    summary: "Delta-state CRDTs with causal contexts: rivals kept side by side, additions win, text in RGA order.",
+/// The strategy `crdt/digest+rga`: as [`DIGEST`], but for the order of text inserted concurrently at one place.
+pub const DIGEST_RGA: Crdt = Crdt {
+    name: "crdt/digest+rga",
+    summary: "CRDTs that exchange version vectors and send exactly the difference; rivals kept side by side, additions win, text in RGA order.",
     text_order: TextOrder::Rga,
+    ..DIGEST
+};
+
+/// The strategy `crdt/op`: as [`DIGEST`], but every operation travels on its own, by causal broadcast with buffering.
+pub const OP: Crdt = Crdt {
+    name: "crdt/op",
+    summary: "CRDTs by causal broadcast: every operation is sent on its own with its dependencies to every neighbour that has not acknowledged it.",
+    protocol: Protocol::Operations,
+    ..DIGEST
+};
+
+/// The strategy `scuttlebutt`: as [`DIGEST`], but the version vector is sent at every turn and answered with what it lacks; nothing is pushed.
+pub const SCUTTLEBUTT: Crdt = Crdt {
+    name: "scuttlebutt",
+    summary: "CRDTs by anti-entropy: at every turn a replica sends its version vector and is answered with what it lacks; nothing is pushed.",
+    protocol: Protocol::Scuttlebutt,
+    ..DIGEST
 };
 
 impl Strategy for Crdt {
@@ -75,11 +90,11 @@ impl Strategy for Crdt {
     }
 
     fn create(&self, seat: &Seat<'_>) -> Box<dyn Replica> {
-        Box::new(DeltaReplica::new(seat, self.text_order))
+        Box::new(VersionReplica::new(seat, self.protocol, self.text_order))
     }
 
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
-        Ok(Box::new(snapshot::restore(seat, self.text_order, saved)?))
+        Ok(Box::new(restore(seat, self.protocol, self.text_order, saved)?))
     }
 
     fn recode(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {

@@ -1,7 +1,7 @@
 //! A few replicas and what is in flight between them.
 
 use crate::contract::*;
-use crate::crdt::DELTA;
+use crate::crdt::Crdt;
 use crate::document::*;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +58,7 @@ pub enum Shape {
 pub type Message = (Vec<u8>, Cargo);
 
 pub struct World {
+    pub strategy: Crdt,
     pub shape: Shape,
     pub transport: Transport,
     pub genesis: Vec<(EditId, Edit)>,
@@ -82,7 +83,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(count: u32, shape: Shape, transport: Transport) -> Self {
+    pub fn new(strategy: Crdt, count: u32, shape: Shape, transport: Transport) -> Self {
         let base = |sequence| EditId { origin: ReplicaId::GENESIS, sequence };
         let genesis = vec![
             (base(0), put(0, "from the start")),
@@ -91,6 +92,7 @@ impl World {
             (base(3), edit_text(0, 0, 0, "once upon a time")),
         ];
         let mut world = World {
+            strategy,
             shape,
             transport,
             genesis,
@@ -108,7 +110,7 @@ impl World {
             scramble_ids: false,
         };
         for me in 0..count as usize {
-            let replica = world.seated(me, |seat| DELTA.create(seat));
+            let replica = world.seated(me, |seat| strategy.create(seat));
             world.replicas.push(replica);
             world.reported[me].extend(world.genesis.iter().map(|(id, _)| *id));
         }
@@ -166,7 +168,7 @@ impl World {
                 }
                 Output::Send { to, bytes, mut cargo } => {
                     assert!(!is_edit, "nothing is sent on an edit");
-                    assert_eq!(DELTA.recode(&bytes).as_ref(), Ok(&bytes));
+                    assert_eq!(self.strategy.recode(&bytes).as_ref(), Ok(&bytes));
                     self.messages += 1;
                     self.states += u64::from(bytes[0] & 32 != 0);
                     if self.scramble_ids {
@@ -337,7 +339,7 @@ impl World {
     /// Starts a replica again that forgot everything, in its next life.
     pub fn forget(&mut self, me: usize) {
         self.incarnations[me] += 1;
-        self.replicas[me] = self.seated(me, |seat| DELTA.create(seat));
+        self.replicas[me] = self.seated(me, |seat| self.strategy.create(seat));
         self.cut_off(me);
     }
 
@@ -355,7 +357,8 @@ impl World {
         self.replicas[me].save(&mut saved);
         self.incarnations[me] += u32::from(older.is_some());
         let saved = older.unwrap_or(&saved);
-        let restored = self.seated(me, |seat| DELTA.restore(seat, saved)).expect("its own bytes");
+        let restored =
+            self.seated(me, |seat| self.strategy.restore(seat, saved)).expect("its own bytes");
         self.replicas[me] = restored;
         self.cut_off(me);
     }

@@ -1,14 +1,30 @@
 //! The changes that some peer may still lack, in the order in which they were applied here, so that everything comes after what it
-//! refers to.
+//! refers to. The one log of every protocol that knows versions.
 
-use super::causal::Version;
-use super::op::Delta;
+use crate::crdt::causal::Version;
+use crate::crdt::op::Delta;
 use std::collections::VecDeque;
+
+/// A change in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The change.
+    pub delta: Delta,
+    /// What its author had seen since his change before; kept where operations travel one by one, otherwise empty.
+    pub saw: Version,
+}
+
+impl Entry {
+    /// Bytes it takes in memory, about.
+    pub fn memory_bytes(&self) -> u64 {
+        self.delta.memory_bytes() + self.saw.memory_bytes()
+    }
+}
 
 /// A stretch of changes; positions count from the first change ever logged.
 #[derive(Debug, Default)]
 pub struct Log {
-    deltas: VecDeque<Delta>,
+    entries: VecDeque<Entry>,
     /// Position of the first change still here.
     start: u64,
     /// What the changes before `start` have told.
@@ -18,9 +34,9 @@ pub struct Log {
 
 impl Log {
     /// A log that goes on at a position, after changes that told `dropped`.
-    pub fn resume(start: u64, dropped: Version, deltas: Vec<Delta>) -> Self {
-        let bytes = deltas.iter().map(Delta::memory_bytes).sum();
-        Log { deltas: deltas.into(), start, dropped, bytes }
+    pub fn resume(start: u64, dropped: Version, entries: Vec<Entry>) -> Self {
+        let bytes = entries.iter().map(Entry::memory_bytes).sum();
+        Log { entries: entries.into(), start, dropped, bytes }
     }
 
     /// Position of the first change still here.
@@ -30,7 +46,7 @@ impl Log {
 
     /// Position behind the last change.
     pub fn end(&self) -> u64 {
-        self.start + self.deltas.len() as u64
+        self.start + self.entries.len() as u64
     }
 
     /// What the changes that were dropped have told.
@@ -39,8 +55,8 @@ impl Log {
     }
 
     /// The changes still here, in order.
-    pub fn deltas(&self) -> impl ExactSizeIterator<Item = &Delta> {
-        self.deltas.iter()
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
+        self.entries.iter()
     }
 
     /// Bytes it takes in memory, about.
@@ -48,18 +64,23 @@ impl Log {
         self.bytes
     }
 
+    /// Logs a change as one of its own.
+    pub fn push(&mut self, entry: Entry) {
+        self.bytes += entry.memory_bytes();
+        self.entries.push_back(entry);
+    }
+
     /// Logs a change. It becomes part of the last one where that can be and `sealed`, a position, is not beyond that one.
-    pub fn push(&mut self, delta: Delta, sealed: u64) {
+    pub fn merge(&mut self, delta: Delta, sealed: u64) {
         let end = self.end();
-        if let Some(last) = self.deltas.back_mut().filter(|_| sealed < end) {
+        if let Some(last) = self.entries.back_mut().filter(|_| sealed < end) {
             let before = last.memory_bytes();
-            if last.absorb(&delta) {
+            if last.delta.absorb(&delta) {
                 self.bytes = self.bytes - before + last.memory_bytes();
                 return;
             }
         }
-        self.bytes += delta.memory_bytes();
-        self.deltas.push_back(delta);
+        self.push(Entry { delta, saw: Version::new() });
     }
 
     /// The changes from a position on that `known` does not cover to their end, each with the number of dots that it does cover.
@@ -67,11 +88,12 @@ impl Log {
         &'a self,
         from: u64,
         known: &'a Version,
-    ) -> impl Iterator<Item = (&'a Delta, u64)> {
-        let skip = from.saturating_sub(self.start).min(self.deltas.len() as u64) as usize;
-        self.deltas.range(skip..).filter_map(|delta| {
+    ) -> impl Iterator<Item = (&'a Entry, u64)> {
+        let skip = from.saturating_sub(self.start).min(self.entries.len() as u64) as usize;
+        self.entries.range(skip..).filter_map(|entry| {
+            let delta = &entry.delta;
             let seen = known.get(delta.first.agent).saturating_sub(delta.first.counter - 1);
-            (seen < delta.span).then_some((delta, seen))
+            (seen < delta.span).then_some((entry, seen))
         })
     }
 
@@ -79,9 +101,9 @@ impl Log {
     pub fn first_unknown(&self, from: u64, known: &Version) -> u64 {
         let from = from.clamp(self.start, self.end());
         let covered = self
-            .deltas
+            .entries
             .range((from - self.start) as usize..)
-            .take_while(|delta| known.covers(delta.last()))
+            .take_while(|entry| known.covers(entry.delta.last()))
             .count();
         from + covered as u64
     }
@@ -94,10 +116,11 @@ impl Log {
     /// Drops the changes before a position.
     pub fn drop_before(&mut self, position: u64) {
         while self.start < position {
-            let Some(delta) = self.deltas.pop_front() else { break };
+            let Some(entry) = self.entries.pop_front() else { break };
             self.start += 1;
-            self.bytes -= delta.memory_bytes();
-            self.dropped.raise(delta.first.agent, delta.last().counter);
+            self.bytes -= entry.memory_bytes();
+            let last = entry.delta.last();
+            self.dropped.raise(last.agent, last.counter);
         }
     }
 

@@ -1,0 +1,42 @@
+//! Replication by version: whoever says how far it has every author's changes can be told exactly what it lacks. Three protocols
+//! over one log, which differ in nothing but what is said when:
+//!
+//! - [`Protocol::Digest`]: versions are exchanged when a link opens; from then on each side keeps count of what the other one has, and sends
+//!   the difference.
+//! - [`Protocol::Operations`]: every operation is a message element of its own, with its dependencies; it is sent to every neighbour
+//!   that has not acknowledged it, and waits at the receiver until what it depends on is there.
+//! - [`Protocol::Scuttlebutt`]: the version is sent at every turn, and answered with what it lacks; nothing is pushed.
+//!
+//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `waiting` (operations that came too early), `message`,
+//! `log`, `save`.
+
+mod log;
+mod message;
+mod replica;
+mod save;
+mod store;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+pub use message::recode_message;
+pub use replica::VersionReplica;
+pub use save::restore;
+
+/// What is said when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Versions once, then differences.
+    Digest,
+    /// Causal broadcast of operations (Shapiro, Preguiça, Baquero and Zawirski, "Conflict-free replicated data types", SSS 2011; Baquero,
+    /// Almeida and Shoker, "Making operation-based CRDTs operation-based", DAIS 2014). Links lose things here, which the papers leave to a
+    /// middleware: neighbours acknowledge and forward, and what was not acknowledged is sent again.
+    Operations,
+    /// Anti-entropy by digest and answer (van Renesse, Dumitriu, Gough and Thomas, "Efficient reconciliation and flow control for anti-entropy
+    /// protocols", LADIS 2008), as compared in Enes, Almeida, Baquero and Leitão, "Efficient synchronization of state-based CRDTs", ICDE 2019.
+    ///
+    /// A digest that tells of something new is the news itself: its receiver then has something to ask for, which its schedule lets it
+    /// do ([`crate::Pending::edits`] counts it). In a star, where nobody else could bring the same, it asks at once. Elsewhere it
+    /// does not, and asks all its neighbours at its own time as everybody does, so that every change passes every link exactly once.
+    Scuttlebutt,
+}

@@ -1,0 +1,398 @@
+//! One replica: what it does on each input.
+//!
+//! A replica keeps the changes that some peer may still lack, in the order in which it applied them, and for each peer how far that one is
+//! known to be. What it sends is an interval: everything behind a version that the peer is known to have (over sessions: to have or to
+//! get before). So whatever arrives is contiguous and comes after what it refers to; where it is not, because the peer lost its memory, the
+//! receiver says how far it really is. A peer that is further behind than the log reaches gets the whole state.
+
+use super::Protocol;
+use super::log::Entry;
+use super::message::{Body, Brought, Head, read_message, write_message};
+use super::save;
+use super::store::Store;
+use crate::contract::{
+    Cargo, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, Transport,
+};
+use crate::crdt::causal::{Agent, Dot, Version};
+use crate::crdt::sequence::TextOrder;
+use crate::crdt::snapshot;
+use crate::document::{Cell, PartitionId, Rendering, ReplicaId, Scope};
+use crate::wire::Writer;
+
+/// What is known of a peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name.
+    pub id: ReplicaId,
+    /// What it is known to have.
+    pub acked: Version,
+    /// What it has, or gets if the session lasts; under [`Protocol::Scuttlebutt`] what it has or has been told of.
+    pub sent: Version,
+    /// Position in the log of the first change that `acked` does not cover.
+    pub cursor: u64,
+    /// Whether it was told this replica's version since the link opened.
+    pub greeted: bool,
+    /// Whether it told its own since.
+    pub met: bool,
+    /// Whether it may take this replica for one that remembers more: memory was lost, and the peer has not answered since.
+    pub misled: bool,
+    /// Whether it was sent the whole state since the last [`Input::Sync`]: it is not answered with that again.
+    pub offered: bool,
+    /// Number of the last digest sent to it.
+    pub digests: u64,
+    /// What that one said, until it is answered.
+    pub asked: Option<Version>,
+}
+
+/// A replica that replicates by version.
+#[derive(Debug)]
+pub struct VersionReplica {
+    pub(super) protocol: Protocol,
+    pub(super) transport: Transport,
+    /// In a star nobody else brings a peer what this replica has for it: changes need not wait for its version.
+    pub(super) is_star: bool,
+    pub(super) store: Store,
+    /// In order of names.
+    pub(super) peers: Vec<Peer>,
+}
+
+impl VersionReplica {
+    /// A replica that holds the seat's genesis and nothing else.
+    pub fn new(seat: &Seat<'_>, protocol: Protocol, text_order: TextOrder) -> Self {
+        let mut peers: Vec<Peer> = seat.peers.iter().map(|id| Peer::new(*id)).collect();
+        peers.sort_by_key(|peer| peer.id);
+        for peer in &mut peers {
+            peer.misled = seat.incarnation > 0;
+        }
+        VersionReplica {
+            protocol,
+            transport: seat.transport,
+            is_star: seat.authority.is_some(),
+            store: Store::new(seat, text_order, protocol == Protocol::Operations),
+            peers,
+        }
+    }
+
+    fn peer(&self, id: ReplicaId) -> Result<usize, Malformed> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).map_err(|_| Malformed("not a peer"))
+    }
+
+    fn sync(&mut self, id: ReplicaId, out: &mut Outbox) -> Result<(), Malformed> {
+        let at = self.peer(id)?;
+        self.peers[at].offered = false;
+        let peer = &self.peers[at];
+        let mut head = Head::default();
+        let changes = match self.protocol {
+            Protocol::Digest => {
+                let is_new = !peer.greeted || self.transport == Transport::Datagram;
+                head.asks = !peer.met && is_new;
+                peer.met || self.is_star && self.store.log.reaches(self.base(peer))
+            }
+            Protocol::Operations => {
+                head.asks = peer.misled;
+                true
+            }
+            Protocol::Scuttlebutt => {
+                self.ask(at, &mut head);
+                false
+            }
+        };
+        if head.asks {
+            head.version = Some(self.store.have.clone());
+        }
+        self.say(at, head, changes, out);
+        Ok(())
+    }
+
+    /// Puts a digest into a message: whoever has something that it does not name answers with that.
+    fn ask(&mut self, at: usize, head: &mut Head) {
+        let peer = &mut self.peers[at];
+        peer.digests += 1;
+        head.number = Some(peer.digests);
+        head.version = Some(self.store.have.clone());
+        peer.asked = Some(self.store.have.news(&Version::new()));
+        peer.sent.join(&self.store.have);
+    }
+
+    /// What a peer has before anything that is sent to it now.
+    fn base<'a>(&self, peer: &'a Peer) -> &'a Version {
+        match (self.protocol, self.transport) {
+            (Protocol::Digest | Protocol::Operations, Transport::Session) => &peer.sent,
+            _ => &peer.acked,
+        }
+    }
+
+    /// Sends a message, with the changes that the peer lacks if it is to have them.
+    fn say(&mut self, at: usize, mut head: Head, changes: bool, out: &mut Outbox) {
+        let (peer, store) = (&self.peers[at], &self.store);
+        let base = self.base(peer);
+        let reaches = store.log.reaches(base);
+        let changes = changes && (reaches || !peer.offered);
+        let mut cargo = Cargo::default();
+        let mut state = Vec::new();
+        let body = if !changes || base.reaches(&store.have) {
+            Body::Nothing
+        } else if reaches {
+            self.unknown(peer, base, &mut cargo, out)
+        } else {
+            head.version.get_or_insert_with(|| store.have.clone());
+            state = self.state(&mut cargo);
+            Body::State(&state)
+        };
+        head.resets |= peer.misled && head.version.is_some();
+        let Some(bytes) = write_message(&head, &body) else { return };
+        out.work_bytes(bytes.len());
+        out.send(peer.id, bytes, cargo);
+        let peer = &mut self.peers[at];
+        peer.greeted |= head.version.is_some();
+        peer.offered |= !state.is_empty();
+        if changes {
+            peer.sent.join(&self.store.have);
+        }
+    }
+
+    /// The changes in the log that a peer lacks.
+    fn unknown<'a>(
+        &'a self,
+        peer: &'a Peer,
+        base: &'a Version,
+        cargo: &mut Cargo,
+        out: &mut Outbox,
+    ) -> Body<'a> {
+        let one_by_one = self.protocol == Protocol::Operations;
+        let whole = |(entry, skip)| if one_by_one { (entry, 0) } else { (entry, skip) };
+        let lacking = self.store.log.unknown(peer.cursor, base).map(whole);
+        let lacking: Vec<(&Entry, u64)> = lacking.collect();
+        for (Entry { delta, saw }, skip) in &lacking {
+            let dots = delta.span - skip;
+            self.store.ids.ride(delta.first.plus(*skip), dots, cargo.elements, &mut cargo.ids);
+            cargo.elements += dots;
+            cargo.content_bytes += delta.content_bytes(*skip);
+            out.work(1 + saw.len() as u64);
+        }
+        let pieces = lacking.into_iter();
+        if one_by_one {
+            Body::Operations(pieces.map(|(entry, _)| (&entry.delta, &entry.saw)).collect())
+        } else {
+            Body::Deltas(pieces.map(|(entry, skip)| (&entry.delta, skip)).collect())
+        }
+    }
+
+    /// The whole state.
+    fn state(&self, cargo: &mut Cargo) -> Vec<u8> {
+        let store = &self.store;
+        for (agent, counter) in store.have.iter() {
+            store.ids.ride(Dot { agent, counter: 1 }, counter, cargo.elements, &mut cargo.ids);
+            cargo.elements += counter;
+        }
+        cargo.content_bytes = store.cells.footprint().content_bytes;
+        let mut writer = Writer::new();
+        snapshot::write_cells(&mut writer, &store.have, &store.cells);
+        writer.finish()
+    }
+
+    fn receive(
+        &mut self,
+        from: ReplicaId,
+        bytes: &[u8],
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let at = self.peer(from)?;
+        let (head, brought) = read_message(bytes)?;
+        out.work_bytes(bytes.len());
+        if head.number.is_some() && self.protocol != Protocol::Scuttlebutt {
+            return Err(Malformed("digests belong to another protocol"));
+        }
+        let (told, usable) = self.take(&head, brought, cargo, out)?;
+        let mut reply = Head::default();
+        if !usable || head.asks {
+            reply.version = Some(self.store.have.clone());
+            reply.resets = !usable;
+        } else {
+            for (agent, _) in told.iter() {
+                reply.ack.raise(agent, self.store.have.get(agent));
+            }
+        }
+        let changes = head.version.is_some();
+        let (number, is_answer) = (head.number, head.answers.is_some());
+        let is_ahead = head.version.as_ref().is_some_and(|theirs| !self.store.have.reaches(theirs));
+        self.learn(at, head, &told);
+        if number.is_some() {
+            reply.answers = number;
+            reply.covers = !is_ahead;
+            if is_ahead && self.is_star && !is_answer {
+                self.ask(at, &mut reply);
+            }
+        }
+        self.say(at, reply, changes, out);
+        self.prune();
+        Ok(())
+    }
+
+    /// Takes in what a message brings. Returns how far each agent's changes in it go, and whether all could be used.
+    fn take(
+        &mut self,
+        head: &Head,
+        brought: Brought,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(Version, bool), Malformed> {
+        let one_by_one = self.protocol == Protocol::Operations;
+        match brought {
+            Brought::Deltas(deltas) if deltas.is_empty() => Ok((Version::new(), true)),
+            Brought::Deltas(deltas) if !one_by_one => {
+                self.store.check(deltas.iter())?;
+                let sealed = self.sealed();
+                Ok(self.store.take_deltas(deltas, cargo, sealed, out))
+            }
+            Brought::Operations(entries) if one_by_one => {
+                self.store.check(entries.iter().map(|entry| &entry.delta))?;
+                let (told, usable) = self.store.take_operations(entries, cargo, out);
+                // Datagrams come in any order: what waits for another is nothing to complain of.
+                Ok((told, usable || self.transport == Transport::Datagram))
+            }
+            Brought::State(state) => {
+                let version = head.version.as_ref();
+                let version = version.ok_or(Malformed("a state without its version"))?;
+                let usable = self.store.take_state(version, &state, cargo, out)?;
+                Ok((version.clone(), usable))
+            }
+            _ => Err(Malformed("changes belong to another protocol")),
+        }
+    }
+
+    /// Notes what a message says about its sender.
+    fn learn(&mut self, at: usize, head: Head, told: &Version) {
+        let peer = &mut self.peers[at];
+        if let Some(version) = head.version {
+            if head.resets {
+                peer.sent = version.clone();
+                peer.acked = version;
+                peer.cursor = self.store.log.start();
+            } else {
+                peer.acked.join(&version);
+            }
+            peer.met = true;
+            peer.misled &= head.asks || head.number.is_some();
+        }
+        if head.answers == Some(peer.digests)
+            && let Some(asked) = peer.asked.take()
+        {
+            peer.misled = false;
+            if head.covers {
+                peer.acked.join(&asked);
+            }
+        }
+        peer.acked.join(&head.ack);
+        peer.acked.join(told);
+        peer.sent.join(&peer.acked);
+        peer.cursor = self.store.log.first_unknown(peer.cursor, &peer.acked);
+    }
+
+    /// The log's position before which some peer has everything: what is there must not change any more.
+    fn sealed(&self) -> u64 {
+        self.peers.iter().map(|peer| peer.cursor).max().unwrap_or(0)
+    }
+
+    /// Drops what every peer has.
+    fn prune(&mut self) {
+        let needed = self.peers.iter().map(|peer| peer.cursor).min();
+        self.store.log.drop_before(needed.unwrap_or(self.store.log.end()));
+    }
+}
+
+impl Peer {
+    /// A peer of which nothing is known.
+    pub fn new(id: ReplicaId) -> Self {
+        Peer {
+            id,
+            acked: Version::new(),
+            sent: Version::new(),
+            cursor: 0,
+            greeted: false,
+            met: false,
+            misled: false,
+            offered: false,
+            digests: 0,
+            asked: None,
+        }
+    }
+}
+
+impl Replica for VersionReplica {
+    fn handle(
+        &mut self,
+        _clock: Clock,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        match input {
+            Input::Edit { id, edit } => {
+                let sealed = self.sealed();
+                self.store.edit(id, edit, sealed, out);
+                self.prune();
+            }
+            Input::Sync { peer } => self.sync(peer, out)?,
+            Input::Receive { from, bytes, cargo } => self.receive(from, bytes, cargo, out)?,
+            Input::Link { peer, state: _ } => {
+                let at = self.peer(peer)?;
+                let peer = &mut self.peers[at];
+                peer.sent = peer.acked.clone();
+                (peer.greeted, peer.met) = (false, false);
+                peer.asked = None;
+            }
+            Input::Seat(_) => {}
+        }
+        Ok(())
+    }
+
+    fn pending(&self, peer: ReplicaId) -> Pending {
+        let Ok(at) = self.peer(peer) else { return Pending::default() };
+        let (peer, have) = (&self.peers[at], &self.store.have);
+        let owed = match (self.protocol, self.transport) {
+            (_, Transport::Session) => have.beyond(&peer.sent),
+            (_, Transport::Datagram) => have.beyond(&peer.acked),
+        };
+        let under_way = !peer.acked.reaches(&peer.sent);
+        match self.protocol {
+            Protocol::Digest => {
+                Pending { edits: owed, exchange_open: peer.greeted && !peer.met || under_way }
+            }
+            // One that lost its memory must say so, or the peer goes on where it believes to have stopped.
+            Protocol::Operations => {
+                Pending { edits: owed.max(u64::from(peer.misled)), exchange_open: under_way }
+            }
+            // Speaking also brings what the peer has and this replica lacks.
+            Protocol::Scuttlebutt => Pending {
+                edits: owed.saturating_add(peer.acked.beyond(have)),
+                exchange_open: peer.asked.is_some(),
+            },
+        }
+    }
+
+    fn length(&self, cell: Cell) -> usize {
+        self.store.cells.length(cell)
+    }
+
+    fn render(&self, scope: Scope, out: &mut Rendering) {
+        self.store.cells.render(scope, out);
+    }
+
+    fn fingerprint(&self, partition: PartitionId) -> u128 {
+        if partition == PartitionId(0) { self.store.cells.fingerprint() } else { 0 }
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        save::save(self, out);
+    }
+
+    fn footprint(&self) -> Footprint {
+        let mut footprint = self.store.cells.footprint();
+        let versions = self.peers.iter().map(|peer| peer.acked.len()).sum::<usize>();
+        let entries = versions + self.store.have.len();
+        footprint.metadata_bytes += (entries * size_of::<(Agent, u64)>()) as u64;
+        footprint.history_bytes += self.store.log.bytes() + self.store.waiting.bytes();
+        footprint
+    }
+}

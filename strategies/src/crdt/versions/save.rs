@@ -1,0 +1,195 @@
+//! Everything of a replica that survives a restart, as bytes.
+
+use super::Protocol;
+use super::log::{Entry, Log};
+use super::replica::{Peer, VersionReplica};
+use super::store::Store;
+use super::waiting::{Early, Waiting};
+use crate::contract::{CargoIds, Malformed, Seat};
+use crate::crdt::attribution::Attribution;
+use crate::crdt::causal::{Agent, Version};
+use crate::crdt::codec::{
+    Operation, Piece, read_deltas, read_operations, write_deltas, write_operations,
+};
+use crate::crdt::sequence::TextOrder;
+use crate::crdt::snapshot::{read_cells, write_cells};
+use crate::document::ReplicaId;
+use crate::wire::{Reader, Writer};
+
+/// Appends a replica.
+pub fn save(replica: &VersionReplica, out: &mut Vec<u8>) {
+    let mut writer = Writer::after(std::mem::take(out));
+    save_store(&replica.store, &mut writer);
+    writer.count(replica.peers.len());
+    for peer in &replica.peers {
+        save_peer(peer, &mut writer);
+    }
+    *out = writer.finish();
+}
+
+fn save_store(store: &Store, writer: &mut Writer) {
+    writer.uint(u64::from(store.agent.incarnation()));
+    writer.uint(store.have.get(Agent::GENESIS));
+    store.have.write(writer);
+    write_cells(writer, &store.have, &store.cells);
+    writer.uint(store.log.start());
+    store.log.dropped().write(writer);
+    let mut log = Writer::new();
+    match &store.told {
+        None => {
+            let pieces: Vec<Piece<'_>> = store.log.entries().map(|e| (&e.delta, 0)).collect();
+            write_deltas(&mut log, &pieces);
+        }
+        Some(_) => write_operations(&mut log, &operations(store.log.entries())),
+    }
+    writer.blob(&log.finish());
+    if let Some(told) = &store.told {
+        told.write(writer);
+        let mut waiting = Writer::new();
+        write_operations(&mut waiting, &operations(store.waiting.iter().map(|early| &early.entry)));
+        writer.blob(&waiting.finish());
+        for early in store.waiting.iter() {
+            writer.count(early.ids.len());
+            for ids in &early.ids {
+                writer.uint(u64::from(ids.element));
+                writer.edit_id(ids.first);
+                writer.uint(ids.count);
+            }
+        }
+    }
+    store.ids.write(writer);
+}
+
+fn operations<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Operation<'a>> {
+    entries.map(|entry| (&entry.delta, &entry.saw)).collect()
+}
+
+fn save_peer(peer: &Peer, writer: &mut Writer) {
+    writer.replica(peer.id);
+    peer.acked.write(writer);
+    peer.sent.write(writer);
+    writer.uint(peer.cursor);
+    writer.uint(peer.digests);
+    let flags = [peer.greeted, peer.met, peer.misled, peer.offered, peer.asked.is_some()];
+    writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
+    if let Some(asked) = &peer.asked {
+        asked.write(writer);
+    }
+}
+
+/// Reads what [`save`] wrote, in the same seat.
+///
+/// # Errors
+/// [`Malformed`] where it makes no sense.
+pub fn restore(
+    seat: &Seat<'_>,
+    protocol: Protocol,
+    text_order: TextOrder,
+    saved: &[u8],
+) -> Result<VersionReplica, Malformed> {
+    let mut reader = Reader::new(saved);
+    let lost_memory = u64::from(seat.incarnation) != Reader::new(saved).uint()?;
+    let store = restore_store(seat, protocol, text_order, &mut reader)?;
+    let mut peers = Vec::new();
+    for _ in 0..reader.count(6)? {
+        let mut peer = restore_peer(&mut reader)?;
+        if peer.cursor < store.log.start() || peer.cursor > store.log.end() {
+            return Err(Malformed("a peer's position is out of range"));
+        }
+        peer.misled |= lost_memory;
+        peers.push(peer);
+    }
+    let mut expected: Vec<ReplicaId> = seat.peers.to_vec();
+    expected.sort_unstable();
+    if !peers.iter().map(|peer| peer.id).eq(expected) {
+        return Err(Malformed("the peers are those of another seat"));
+    }
+    reader.end()?;
+    let (transport, is_star) = (seat.transport, seat.authority.is_some());
+    Ok(VersionReplica { protocol, transport, is_star, store, peers })
+}
+
+fn restore_store(
+    seat: &Seat<'_>,
+    protocol: Protocol,
+    text_order: TextOrder,
+    reader: &mut Reader<'_>,
+) -> Result<Store, Malformed> {
+    reader.uint32()?;
+    let genesis = reader.uint()?;
+    let mut have = Version::read(reader)?;
+    have.raise(Agent::GENESIS, genesis);
+    let cells = read_cells(reader, &have, seat.schema, text_order)?;
+    let start = reader.uint()?;
+    let dropped = Version::read(reader)?;
+    let mut log = Reader::new(reader.blob()?);
+    let entries = if protocol == Protocol::Operations {
+        read_entries(&mut log)?
+    } else {
+        let plain = |delta| Entry { delta, saw: Version::new() };
+        read_deltas(&mut log)?.into_iter().map(plain).collect()
+    };
+    let known = |Entry { delta, saw }: &Entry| {
+        let fits = delta.fits(seat.schema, text_order);
+        have.covers(delta.last()) && have.reaches(saw) && delta.is_ready(&have) && fits
+    };
+    if !entries.iter().all(known) || start.checked_add(entries.len() as u64).is_none() {
+        return Err(Malformed("the log holds changes that the document lacks"));
+    }
+    let (mut told, mut waiting) = (None, Waiting::default());
+    if protocol == Protocol::Operations {
+        told = Some(Version::read(reader)?);
+        for entry in read_entries(&mut Reader::new(reader.blob()?))? {
+            if !entry.delta.fits(seat.schema, text_order) {
+                return Err(Malformed("an operation that waits does not fit the schema"));
+            }
+            waiting.keep(Early { entry, ids: restore_ids(reader)? });
+        }
+    }
+    Ok(Store {
+        agent: Agent::new(seat.replica, seat.incarnation),
+        schema: seat.schema.clone(),
+        have,
+        cells,
+        log: Log::resume(start, dropped, entries),
+        ids: Attribution::read(reader)?,
+        told,
+        waiting,
+    })
+}
+
+fn read_entries(reader: &mut Reader<'_>) -> Result<Vec<Entry>, Malformed> {
+    let operations = read_operations(reader)?;
+    Ok(operations.into_iter().map(|(delta, saw)| Entry { delta, saw }).collect())
+}
+
+fn restore_ids(reader: &mut Reader<'_>) -> Result<Vec<CargoIds>, Malformed> {
+    (0..reader.count(4)?)
+        .map(|_| {
+            Ok(CargoIds {
+                element: reader.uint32()?,
+                first: reader.edit_id()?,
+                count: reader.uint()?,
+            })
+        })
+        .collect()
+}
+
+fn restore_peer(reader: &mut Reader<'_>) -> Result<Peer, Malformed> {
+    let mut peer = Peer::new(reader.replica()?);
+    peer.acked = Version::read(reader)?;
+    peer.sent = Version::read(reader)?;
+    peer.cursor = reader.uint()?;
+    peer.digests = reader.uint()?;
+    let flags = reader.byte()?;
+    if flags > 31 {
+        return Err(Malformed("unknown marks of a peer"));
+    }
+    let is_set = |bit: u8| flags & 1 << bit != 0;
+    (peer.greeted, peer.met, peer.misled, peer.offered) =
+        (is_set(0), is_set(1), is_set(2), is_set(3));
+    if is_set(4) {
+        peer.asked = Some(Version::read(reader)?);
+    }
+    Ok(peer)
+}
