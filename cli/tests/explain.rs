@@ -82,6 +82,19 @@ fn check_says_what_would_run() {
     }
     let mesh = folder.run(&["check", "small", "--set", "topology.kind=mesh"]).ended(0);
     assert!(mesh.out.contains("online-only              unsupported: mesh:"), "{}", mesh.out);
+    let tree = ["topology.kind=tree", "topology.branching=3", "data.fields.title.critical=true"];
+    let set = tree.iter().flat_map(|over| ["--set", over]);
+    let args: Vec<&str> = ["check", "small"].into_iter().chain(set).collect();
+    let tree = folder.run(&args).ended(0).out;
+    for part in
+        ["a tree, 3 children each", "title (register, critical)", "unsupported: tree: one server"]
+    {
+        assert!(tree.contains(part), "{part:?} in:\n{tree}");
+    }
+    let graph = folder.run(&["check", "icde19"]).ended(0).out;
+    for part in ["a graph of 30 edges", "1500 asked for", "rounds 1s"] {
+        assert!(graph.contains(part), "{part:?} in:\n{graph}");
+    }
     // The number of edits is exact.
     folder.run(&["run", "small", "--seeds", "1", "--strategy", "lww/hlc", "--quiet"]).ended(0);
     let asked = column(&folder.read("reconverge-out/small/trials.csv"), "edits_asked");

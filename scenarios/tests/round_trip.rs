@@ -36,6 +36,14 @@ fn audit_mode_is_for_small_trials() {
     let small = parse(text, "small", &[audit, set("data.record_size", "60B")]).expect("small");
     assert!(small.workload.audit);
     assert_round_trip(&small, "audit");
+    // A rhythm decides how many edits there are: three phones make 3,000, but not 3,003.
+    let with = |count: u32| {
+        let rhythm = set("workload.rhythm", &format!("{{ every = \"1s\", count = {count} }}"));
+        let audit = set("workload.audit", "true");
+        parse(text, "small", &[audit, set("data.record_size", "60B"), rhythm])
+    };
+    assert!(with(1000).is_ok());
+    assert_eq!(with(1001).expect_err("too many").path, "workload.audit");
 }
 
 #[test]

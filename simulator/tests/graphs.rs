@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::meddling::{Bystander, meddled};
 use common::*;
 use reconverge_scenarios::{Scenario, ScheduleKind, Topology};
 use reconverge_simulator::fact::{Fact, Phase};
@@ -12,6 +13,7 @@ use reconverge_simulator::topology::Graph;
 use reconverge_simulator::workload::{Script, schema};
 use reconverge_strategies::{FieldId, registry};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 /// Six phones in a rough world: outages, kills, and no server.
 fn rough(topology: &str) -> Scenario {
@@ -61,6 +63,30 @@ fn every_strategy_gets_through_every_graph_or_says_why_not() {
             }
         }
         assert!(supported >= 8, "{name}: {supported}");
+    }
+}
+
+/// A replica sits among its neighbours and nobody decides.
+#[test]
+fn seats_have_neighbours_and_no_authority() {
+    for (name, topology) in GRAPHS {
+        let scenario = rough(topology);
+        let pairs = Graph::new(&scenario).pairs;
+        let seats = Mutex::new(BTreeMap::new());
+        let curious = meddled(strategy("lww/hlc"), |seat, _| {
+            let peers: BTreeSet<u32> = seat.peers.iter().map(|peer| peer.0).collect();
+            assert!(seat.peers.is_sorted() && seat.authority.is_none(), "{name}: {seat:?}");
+            assert_eq!(seat.members.len(), 6, "{name}");
+            seats.lock().expect("one thread").insert(seat.replica.0, peers);
+            Box::new(Bystander)
+        });
+        figures(&trial(&scenario, &curious, 0).result.row);
+        let mut expected: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for [a, b] in pairs {
+            expected.entry(a).or_default().insert(b);
+            expected.entry(b).or_default().insert(a);
+        }
+        assert_eq!(*seats.lock().expect("one thread"), expected, "{name}");
     }
 }
 
