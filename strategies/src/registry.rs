@@ -15,6 +15,8 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &crdt::DIGEST_RGA,
         &crdt::OP,
         &crdt::SCUTTLEBUTT,
+        &ot::Uncomposed,
+        &ot::Relay,
         &online_only::OnlineOnly,
         &full_copy::FullCopy,
     ]

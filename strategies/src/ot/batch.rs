@@ -1,10 +1,10 @@
-//! Edits composed into one operation per cell: what a client buffers and sends, and what the server orders.
+//! Edits as they travel: what a client buffers and sends, and what the server orders. Composed, they are one operation per cell.
 
 use super::names::{Names, Target};
 use super::op::{CellOp, ElementOp, Ops, RegisterOp};
 use crate::document::EditId;
 
-/// Edits of one replica that travel and are ordered together.
+/// Edits of one replica that travel and are ordered as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// What they do, composed.
@@ -42,4 +42,27 @@ impl Batch {
         let names = self.names.by_target.get(&(*cell, element.clone())).filter(|_| hides)?;
         names.deciding.iter().next()
     }
+}
+
+/// Makes a batch fit after an earlier one, which is (part of) the given revision. Returns the work in units.
+pub fn over_earlier(ops: &mut Ops, earlier: &Ops, revision: u64) -> u64 {
+    let mut work = 1;
+    let mut pass = |op: &mut CellOp, earlier: &CellOp| {
+        work += op.size() + earlier.size();
+        op.over_earlier(earlier, revision);
+    };
+    if ops.len() < earlier.len() {
+        for (cell, op) in ops {
+            if let Some(earlier) = earlier.get(cell) {
+                pass(op, earlier);
+            }
+        }
+    } else {
+        for (cell, earlier) in earlier {
+            if let Some(op) = ops.get_mut(cell) {
+                pass(op, earlier);
+            }
+        }
+    }
+    work
 }

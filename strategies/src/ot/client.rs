@@ -1,21 +1,25 @@
-//! A client: displays the server's state with its own edits on top, of which one batch is in flight and the rest are buffered.
+//! A client: displays the server's state with its own edits on top, of which some are in flight and the rest are buffered.
 //!
-//! Only the displayed document is kept. What the server has ordered is transformed over the batch in flight and the buffer before
-//! it is displayed, and these over it (Nichols et al. 1995, with one batch in flight as in Google Wave and ShareDB).
+//! What the server has ordered is transformed over what is in flight and the buffer before it is displayed, and these over it (Nichols et
+//! al. 1995; one batch in flight as in Google Wave and ShareDB). Only the displayed document is kept, and beside it the server's state of
+//! those cells that edits under way touch: from there a difference leads to a snapshot, should one come.
 
+use super::Ot;
 use super::batch::Batch;
 use super::codec::{Message, Revision, content_bytes, encode_batch, size_of};
-use super::content::{Cells, Lengths};
-use super::names::{CargoNames, Names, Target};
-use super::op::{CellOp, Ops};
+use super::content::{Cells, Held};
+use super::history::History;
+use super::names::{CargoNames, Target};
+use super::op::Ops;
+use super::rebase::{Arrival, Rebase};
 use super::snapshot;
-use super::standing::{BUFFERED, IN_FLIGHT, Standing};
+use super::standing::{Standing, UNDER_WAY};
 use crate::contract::{
-    Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica,
+    Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat,
 };
-use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Scope};
+use crate::document::{Cell, Edit, EditId, FieldKind, PartitionId, Rendering, ReplicaId, Scope};
 use crate::wire::{Reader, Writer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Revisions, a batch number and flags, in memory.
 const METADATA_BYTES: u64 = 26;
@@ -23,37 +27,64 @@ const METADATA_BYTES: u64 = 26;
 /// A client of the server that orders everything.
 #[derive(Debug)]
 pub struct Client {
+    pub(super) kind: Ot,
+    pub(super) replica: ReplicaId,
     server: ReplicaId,
-    cells: Cells,
-    standing: Standing,
+    pub(super) cells: Cells,
+    pub(super) standing: Standing,
+    /// What the server has in cells (other than sets) that edits under way touch, as of revision `seen`.
+    pub(super) bases: BTreeMap<Cell, Base>,
     /// Last revision that is displayed.
-    seen: u64,
+    pub(super) seen: u64,
     /// Last revision that the server knows to be displayed, if what was sent arrives.
     told: u64,
     /// Whether the server heard from this client in this session.
     greeted: bool,
     /// Whether the server was asked what became of the batch in flight.
-    asked: bool,
+    pub(super) asked: bool,
     /// Number of the batch in flight, or else of the last one.
-    number: u64,
-    flight: Option<Batch>,
-    buffer: Batch,
+    pub(super) number: u64,
+    /// Edits that were sent, one batch after another; composed into one, or each on its own.
+    pub(super) flight: VecDeque<Batch>,
+    /// Later ones, likewise.
+    pub(super) buffer: Vec<Batch>,
+    /// The last revisions, where the server only relays.
+    pub(super) history: History,
+}
+
+/// A cell without the edits under way.
+#[derive(Debug)]
+pub struct Base {
+    /// What it holds.
+    pub held: Held,
+    /// How many batches under way touch it.
+    pub under_way: usize,
 }
 
 impl Client {
     /// A client that displays `cells`, like everybody else at revision 0.
-    pub fn new(server: ReplicaId, cells: Cells, standing: Standing) -> Self {
+    pub fn new(
+        kind: Ot,
+        seat: &Seat<'_>,
+        server: ReplicaId,
+        cells: Cells,
+        standing: Standing,
+    ) -> Self {
         Client {
+            kind,
+            replica: seat.replica,
             server,
             cells,
             standing,
+            bases: BTreeMap::new(),
             seen: 0,
             told: 0,
             greeted: true,
             asked: false,
             number: 0,
-            flight: None,
-            buffer: Batch::default(),
+            flight: VecDeque::new(),
+            buffer: Vec::new(),
+            history: History::default(),
         }
     }
 
@@ -62,46 +93,92 @@ impl Client {
     /// # Errors
     /// [`Malformed`] where the bytes are not such a snapshot.
     pub fn load(
+        kind: Ot,
+        seat: &Seat<'_>,
         server: ReplicaId,
         cells: Cells,
         reader: &mut Reader<'_>,
     ) -> Result<Self, Malformed> {
-        let mut client = Client::new(server, cells, Standing::default());
+        let mut client = Client::new(kind, seat, server, cells, Standing::default());
         snapshot::read_cells(reader, &mut client.cells)?;
         client.standing = snapshot::read_standing(reader)?;
+        for _ in 0..reader.count(4)? {
+            let cell = reader.cell()?;
+            let held = Held::from(reader.content()?);
+            client.cells.check_kind(cell, held.content().kind())?;
+            client.bases.insert(cell, Base { held, under_way: 0 });
+        }
         client.seen = reader.uint()?;
         client.told = reader.uint()?;
         let flags = reader.byte()?;
         client.greeted = flags & 1 != 0;
         client.asked = flags & 2 != 0;
         client.number = reader.uint()?;
-        if flags & 4 != 0 {
-            client.flight = Some(snapshot::read_batch(reader)?);
+        for in_flight in [true, false] {
+            for _ in 0..reader.count(4)? {
+                let batch = snapshot::read_batch(reader)?;
+                for (cell, op) in &batch.ops {
+                    client.cells.check_kind(*cell, op.kind())?;
+                    match client.bases.get_mut(cell) {
+                        Some(base) => base.under_way += 1,
+                        None if op.kind() == FieldKind::Set => {}
+                        None => return Err(Malformed("edits under way on nothing")),
+                    }
+                }
+                if in_flight {
+                    client.flight.push_back(batch);
+                } else {
+                    client.buffer.push(batch);
+                }
+            }
         }
-        client.buffer = snapshot::read_batch(reader)?;
+        if client.bases.values().any(|base| base.under_way == 0) {
+            return Err(Malformed("a base for nothing under way"));
+        }
+        client.history = History::read(client.seen, reader)?;
         Ok(client)
     }
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) -> Result<(), Malformed> {
         let ops = self.cells.ops_of(edit)?;
-        self.standing.local(id, &ops, BUFFERED, out);
+        self.standing.local(id, &ops, UNDER_WAY, out);
+        if !self.kind.composes() || self.buffer.is_empty() {
+            self.buffer.push(Batch::default());
+        }
         for (cell, op) in &ops {
+            out.work(self.keep_base(*cell, op.kind()));
             out.work(self.cells.apply(*cell, op));
         }
-        out.work(1 + self.buffer.add(id, ops));
+        let batch = self.buffer.last_mut().expect("just seen to");
+        out.work(1 + batch.add(id, ops));
         Ok(())
+    }
+
+    /// Notes that the last batch is about to touch a cell. Returns the work in units.
+    fn keep_base(&mut self, cell: Cell, kind: FieldKind) -> u64 {
+        let known = self.buffer.last().is_some_and(|batch| batch.ops.contains_key(&cell));
+        if known || kind == FieldKind::Set {
+            return 0;
+        }
+        let mut work = 1;
+        let cells = &self.cells;
+        let base = self.bases.entry(cell).or_insert_with(|| {
+            let held = cells.get(cell).cloned().unwrap_or_else(|| kind.empty().into());
+            work += held.content().bytes() / 64;
+            Base { held, under_way: 0 }
+        });
+        base.under_way += 1;
+        work
     }
 
     /// Sends the buffer where nothing is in flight; or else says hello where the server has not heard of it.
     fn speak(&mut self, out: &mut Outbox) {
-        if self.flight.is_none() && self.buffer.edits > 0 {
-            let batch = std::mem::take(&mut self.buffer);
-            self.standing.advance(batch.ops.keys().copied(), BUFFERED, IN_FLIGHT);
+        if self.flight.is_empty() && !self.buffer.is_empty() {
+            self.flight.extend(self.buffer.drain(..));
             self.number += 1;
-            self.flight = Some(batch);
             self.send_flight(out);
-        } else if !self.greeted || self.flight.is_none() && self.told < self.seen {
-            let flight = self.flight.is_some().then_some(self.number);
+        } else if !self.greeted || self.flight.is_empty() && self.told < self.seen {
+            let flight = (!self.flight.is_empty()).then_some(self.number);
             self.asked = flight.is_some();
             self.greeted = true;
             self.told = self.seen;
@@ -111,151 +188,143 @@ impl Client {
         }
     }
 
-    fn send_flight(&mut self, out: &mut Outbox) {
-        let Some(batch) = &self.flight else { return };
+    pub(super) fn send_flight(&mut self, out: &mut Outbox) {
+        if self.flight.is_empty() {
+            return;
+        }
         self.greeted = true;
         self.told = self.seen;
         let mut writer = Writer::new();
-        encode_batch(self.seen, self.number, &batch.ops, &mut writer);
-        let mut cargo = Cargo {
-            elements: batch.ops.values().map(|op| op.elements() as u64).sum(),
-            content_bytes: batch.ops.values().map(content_bytes).sum(),
-            ids: Vec::new(),
-        };
-        batch.names.write(&batch.ops, &mut 0, &mut cargo.ids);
+        let queue = self.flight.iter().map(|batch| &batch.ops);
+        encode_batch(self.seen, self.number, queue, &mut writer);
+        let mut cargo = Cargo::default();
+        let mut element = 0;
+        for batch in &self.flight {
+            cargo.elements += batch.ops.values().map(|op| op.elements() as u64).sum::<u64>();
+            cargo.content_bytes += batch.ops.values().map(content_bytes).sum::<u64>();
+            batch.names.write(&batch.ops, &mut element, &mut cargo.ids);
+        }
         out.work_bytes(writer.len());
         out.send(self.server, writer.finish(), cargo);
     }
 
     fn receive(&mut self, bytes: &[u8], cargo: &Cargo, out: &mut Outbox) -> Result<(), Malformed> {
-        let Message::Revisions { answer, first, revisions } = Message::decode(bytes)? else {
-            return Err(Malformed("a server does not say that"));
-        };
-        out.work_bytes(bytes.len());
-        if first == 0 || first > self.seen + 1 {
-            return Err(Malformed("revisions are missing in between"));
+        match Message::decode(bytes)? {
+            Message::Revisions { answer, first, floor, revisions } => {
+                out.work_bytes(bytes.len());
+                if first == 0 || first > self.seen + 1 {
+                    return Err(Malformed("revisions are missing in between"));
+                }
+                if floor.is_some() != self.kind.relays() {
+                    return Err(Malformed("not such a server"));
+                }
+                self.revisions(first, revisions, cargo, out)?;
+                if let Some(floor) = floor {
+                    self.history.keep(self.seen - floor);
+                }
+                if answer && std::mem::take(&mut self.asked) {
+                    self.send_flight(out);
+                }
+                Ok(())
+            }
+            Message::Snapshot(snapshot) => {
+                out.work_bytes(bytes.len());
+                self.adopt(snapshot, cargo, out)
+            }
+            _ => Err(Malformed("a server does not say that")),
         }
+    }
+
+    fn revisions(
+        &mut self,
+        first: u64,
+        revisions: Vec<Revision>,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
         let mut names = CargoNames::new(&cargo.ids);
         let mut rebase = Rebase::default();
-        let mut arrivals = Vec::new();
-        let last = (first + revisions.len() as u64 - 1).max(self.seen);
-        for (number, revision) in (first..).zip(revisions) {
-            let ops = match revision {
-                Revision::Own => None,
-                Revision::Foreign(ops) => Some(ops),
-            };
-            let names = names.next(ops.as_ref().unwrap_or(&Ops::new()));
-            if number <= self.seen {
-                continue;
-            }
-            arrivals.push(match ops {
-                None if self.flight.is_none() || rebase.landed => {
-                    return Err(Malformed("no batch is in flight"));
+        let mut arrivals: Vec<Arrival> = Vec::new();
+        let mut number = first - 1;
+        for revision in revisions {
+            match revision {
+                Revision::Own(count) => {
+                    let _ = names.next(&Ops::new());
+                    number += u64::from(count);
+                    if number > self.seen {
+                        arrivals.extend(rebase.land(self, count)?);
+                    }
                 }
-                None => {
-                    rebase.landed = true;
-                    Arrival::Own { number }
-                }
-                Some(ops) => {
+                Revision::Foreign { distance, mut ops } => {
+                    let names = names.next(&ops);
+                    number += 1;
+                    if number <= self.seen {
+                        continue;
+                    }
+                    if distance > 0 {
+                        let newer = |n: usize| arrivals[n].ops();
+                        let seen = self.seen;
+                        rebase.work +=
+                            self.history.transform(&mut ops, number, distance, seen, newer)?;
+                    }
                     let shown = rebase.pass(self, number, &ops)?;
-                    Arrival::Foreign { number, ops, shown, names }
+                    arrivals.push(Arrival::Foreign { ops, shown, names });
                 }
-            });
+            }
         }
         out.work(rebase.work);
         for arrival in arrivals {
             self.take(arrival, out);
         }
-        self.settle(rebase);
-        self.seen = last;
-        if answer && std::mem::take(&mut self.asked) {
-            self.send_flight(out);
-        }
+        rebase.settle(&mut self.flight, &mut self.buffer);
         Ok(())
     }
 
+    /// Displays the next revision.
     fn take(&mut self, arrival: Arrival, out: &mut Outbox) {
-        match arrival {
-            Arrival::Own { number } => {
-                let batch = self.flight.take().expect("checked when it arrived");
-                self.standing.advance(batch.ops.keys().copied(), IN_FLIGHT, number);
-                for edit in batch.names.all().iter() {
-                    out.change(Change::Acknowledged { edit });
-                }
+        self.seen += 1;
+        let ops = match arrival {
+            Arrival::Own { ops } => {
+                self.land(&ops, out);
+                ops
             }
-            Arrival::Foreign { number, ops, shown, names } => {
+            Arrival::Foreign { ops, shown, names } => {
                 for (cell, op) in &shown {
                     out.work(self.cells.apply(*cell, op));
                 }
-                let under_way = [self.flight.as_ref(), Some(&self.buffer)];
-                let own_winner = |target: &Target| {
-                    under_way.into_iter().flatten().find_map(|batch| batch.winner(target))
-                };
-                self.standing.foreign(number, &ops, &shown, &names, own_winner, out);
+                for (cell, op) in &ops {
+                    if let Some(base) = self.bases.get_mut(cell) {
+                        out.work(base.held.apply(op).expect("checked with what is displayed"));
+                    }
+                }
+                let under_way = || self.flight.iter().chain(&self.buffer);
+                let own_winner =
+                    |target: &Target| under_way().find_map(|batch| batch.winner(target));
+                self.standing.foreign(self.seen, &ops, &shown, &names, own_winner, out);
+                ops
             }
+        };
+        if self.kind.relays() {
+            self.history.push(ops);
         }
     }
 
-    /// The edits under way as they read after what arrived.
-    fn settle(&mut self, rebase: Rebase) {
-        for (cell, pending) in rebase.touched {
-            if let (Some(batch), Some(op)) = (&mut self.flight, pending.flight) {
-                batch.ops.insert(cell, op);
-            }
-            if let Some(op) = pending.buffer {
-                self.buffer.ops.insert(cell, op);
-            }
-        }
-    }
-}
-
-/// One revision of a message, checked and transformed.
-enum Arrival {
-    Own { number: u64 },
-    Foreign { number: u64, ops: Ops, shown: Ops, names: Names },
-}
-
-/// Transforms revisions over the edits under way, aside, so that nothing has changed where one of them turns out not to fit.
-#[derive(Default)]
-struct Rebase {
-    /// The edits under way, where revisions touched the same cells.
-    touched: BTreeMap<Cell, UnderWay>,
-    /// Whether the batch in flight was among the revisions.
-    landed: bool,
-    lengths: Lengths,
-    work: u64,
-}
-
-struct UnderWay {
-    flight: Option<CellOp>,
-    buffer: Option<CellOp>,
-}
-
-impl Rebase {
-    /// The operations of a revision as they are to be displayed.
-    fn pass(&mut self, client: &Client, number: u64, ops: &Ops) -> Result<Ops, Malformed> {
-        let mut shown = Ops::new();
+    /// The first batch in flight was ordered, as `ops`.
+    pub(super) fn land(&mut self, ops: &Ops, out: &mut Outbox) {
+        let Some(batch) = self.flight.pop_front() else { return };
+        out.work(self.standing.landed(&batch, self.seen));
         for (cell, op) in ops {
-            client.cells.check_kind(*cell, op.kind())?;
-            let under_way = self.touched.entry(*cell).or_insert_with(|| UnderWay {
-                flight: client.flight.as_ref().and_then(|batch| batch.ops.get(cell)).cloned(),
-                buffer: client.buffer.ops.get(cell).cloned(),
-            });
-            if self.landed {
-                under_way.flight = None;
+            let Some(base) = self.bases.get_mut(cell) else { continue };
+            base.under_way -= 1;
+            if base.under_way == 0 {
+                self.bases.remove(cell);
+            } else {
+                out.work(base.held.apply(op).expect("checked when it landed"));
             }
-            let mut op = op.clone();
-            for own in [&mut under_way.flight, &mut under_way.buffer].into_iter().flatten() {
-                self.work += own.size() + op.size();
-                let arrived = op.clone();
-                op.under_later(own);
-                own.over_earlier(&arrived, number);
-            }
-            client.cells.check(*cell, &op, &mut self.lengths)?;
-            self.work += 1;
-            shown.insert(*cell, op);
         }
-        Ok(shown)
+        for edit in batch.names.all().iter() {
+            out.change(Change::Acknowledged { edit });
+        }
     }
 }
 
@@ -273,6 +342,7 @@ impl Replica for Client {
                 self.greeted = false;
                 self.asked = false;
             }
+            // Who is a member matters to the server alone.
             Input::Sync { .. } | Input::Link { .. } | Input::Seat(_) => {}
         }
         Ok(())
@@ -282,12 +352,12 @@ impl Replica for Client {
         if peer != self.server {
             return Pending::default();
         }
-        match &self.flight {
+        if !self.flight.is_empty() && self.greeted {
             // The buffer waits until the batch in flight has landed.
-            Some(_) if self.greeted => Pending { edits: 0, exchange_open: true },
-            Some(batch) => Pending { edits: batch.edits + self.buffer.edits, exchange_open: false },
-            None => Pending { edits: self.buffer.edits, exchange_open: false },
+            return Pending { edits: 0, exchange_open: true };
         }
+        let edits = self.flight.iter().chain(&self.buffer).map(|batch| batch.edits).sum();
+        Pending { edits, exchange_open: false }
     }
 
     fn length(&self, cell: Cell) -> usize {
@@ -306,23 +376,31 @@ impl Replica for Client {
         let mut writer = Writer::after(std::mem::take(out));
         snapshot::write_cells(&self.cells, &mut writer);
         snapshot::write_standing(&self.standing, &mut writer);
+        writer.count(self.bases.len());
+        for (cell, base) in &self.bases {
+            writer.cell(*cell);
+            writer.content(base.held.content());
+        }
         writer.uint(self.seen);
         writer.uint(self.told);
-        let flags = [self.greeted, self.asked, self.flight.is_some()];
-        writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
+        writer.byte(u8::from(self.greeted) | u8::from(self.asked) << 1);
         writer.uint(self.number);
-        for batch in self.flight.iter().chain([&self.buffer]) {
-            snapshot::write_batch(batch, &mut writer);
-        }
+        writer.count(self.flight.len());
+        self.flight.iter().for_each(|batch| snapshot::write_batch(batch, &mut writer));
+        writer.count(self.buffer.len());
+        self.buffer.iter().for_each(|batch| snapshot::write_batch(batch, &mut writer));
+        self.history.write(&mut writer);
         *out = writer.finish();
     }
 
     fn footprint(&self) -> Footprint {
-        let batches = self.flight.iter().chain([&self.buffer]).filter(|batch| batch.edits > 0);
+        let batches = self.flight.iter().chain(&self.buffer).filter(|batch| batch.edits > 0);
+        let bases = self.bases.values().map(|base| base.held.content().bytes()).sum::<u64>();
+        let under_way = batches.map(|batch| size_of(&batch.ops)).sum::<u64>();
         Footprint {
             content_bytes: self.cells.bytes(),
             metadata_bytes: METADATA_BYTES,
-            history_bytes: batches.map(|batch| size_of(&batch.ops)).sum(),
+            history_bytes: under_way + bases + self.history.bytes(),
         }
     }
 }

@@ -1,23 +1,35 @@
 //! Messages as bytes.
 //!
 //! ```text
-//! hello      0 seen flight                  client to server; flight: number of the batch in flight, 0 for none
-//! batch      1 base number ops              client to server
-//! revisions  2 first count revision*        server to client
-//! answer     3 first count revision*        the same, when a hello asked what became of a batch
-//! revision   0                              the client's own batch that was in flight
-//!            1 ops                          somebody else's
-//! ops        count (cell op)*               in order of cells
-//! op         0 | 1 | 2 value                register: nothing, clear, put
-//!            3 add | 4 left add             counter; left: count (revision amount)*
-//!            5 count (element 0|1|2)*       set, in order of elements: nothing, insert, remove
-//!            6 count component*             text; component: length * 4 + (0 retain, 1 insert, 2 delete), inserted bytes
+//! hello      0 seen flight                    client to server; flight: number of the batch in flight, 0 for none
+//! batch      1 base number ops                client to server
+//! queue      4 base number count ops*         the same, uncomposed: two operations or more
+//! revisions  2 first count revision*          server to client
+//! answer     3 first count revision*          the same, when a hello asked what became of a batch
+//! relayed    6 first floor count revision*    as 2, as relayed; floor: how far below the revision before the first one
+//! answer     7 first floor count revision*    as 3, as relayed
+//! revision   0 | 3 count                      the client's own batch that was in flight: one operation, or more
+//!            1 ops                            somebody else's, to be taken as it is
+//!            2 distance ops                   somebody else's, made so many revisions before the one that it follows
+//! snapshot   5 revision number                server to client; number: of the client's last batch that is in it
+//!              count ops*                     the last revisions before it, as ordered
+//!              count (cell content)*          in order of cells
+//!              count (cell revision left)*    in order of cells: the last wipe of a counter and what it left
+//! ops        count (cell op)*                 in order of cells
+//! cell       record field                     record: as many as it is after the one before
+//! op         0 | 1 | 2 value                  register: nothing, clear, put
+//!            3 add | 4 left add               counter
+//!            5 count (element 0|1|2)*         set, in order of elements: nothing, insert, remove
+//!            6 count component*               text; component: length * 4 + (0 retain, 1 insert, 2 delete), inserted bytes
+//! left       count (revision amount)*         revision: how far after the one before
 //! ```
+//!
+//! Numbers are of variable length. A run of typing is one component of a composed operation.
 
-use super::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp};
+use super::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Wipe};
 use super::text::{Component, TextOp};
 use crate::contract::Malformed;
-use crate::document::Value;
+use crate::document::{Cell, Content, FieldId, RecordId, Value};
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 
@@ -40,8 +52,8 @@ pub enum Message {
         base: u64,
         /// Counted from 1 by the client.
         number: u64,
-        /// The edits, composed.
-        ops: Ops,
+        /// The edits: composed into one, or each on its own, one after another; at least one.
+        queue: Vec<Ops>,
     },
     /// What the server has ordered.
     Revisions {
@@ -49,18 +61,42 @@ pub enum Message {
         answer: bool,
         /// Number of the first one.
         first: u64,
+        /// Where the server only relays: no batch that is still to come was made before this revision.
+        floor: Option<u64>,
         /// Consecutive revisions.
         revisions: Vec<Revision>,
     },
+    /// Everything, where revisions that a client lacks are not kept any more.
+    Snapshot(Snapshot),
 }
 
 /// One revision, as a client hears of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revision {
-    /// The batch that it has in flight.
-    Own,
+    /// The batch that it has in flight, which became so many revisions.
+    Own(u32),
     /// Somebody else's operations.
-    Foreign(Ops),
+    Foreign {
+        /// How many revisions they still have to be transformed over: 0 where the server did so.
+        distance: u64,
+        /// The operations.
+        ops: Ops,
+    },
+}
+
+/// The document after a revision, and what is needed to go on from there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The revision.
+    pub revision: u64,
+    /// Number of the receiver's last batch that is in it.
+    pub executed: u64,
+    /// The last revisions up to this one, where the receiver must transform what was made before it.
+    pub history: Vec<Ops>,
+    /// Every cell that is not empty.
+    pub cells: BTreeMap<Cell, Content>,
+    /// Counters that were wiped since the receiver last heard.
+    pub wipes: BTreeMap<Cell, Wipe>,
 }
 
 impl Message {
@@ -73,16 +109,22 @@ impl Message {
                 writer.uint(*seen);
                 writer.uint(flight.unwrap_or(0));
             }
-            Message::Batch { base, number, ops } => {
-                encode_batch(*base, *number, ops, &mut writer);
+            Message::Batch { base, number, queue } => {
+                encode_batch(*base, *number, queue.iter(), &mut writer);
             }
-            Message::Revisions { answer, first, revisions } => {
-                let revisions = revisions.iter().map(|revision| match revision {
-                    Revision::Own => None,
-                    Revision::Foreign(ops) => Some(ops),
-                });
-                encode_revisions(*answer, *first, revisions, &mut writer);
+            Message::Revisions { answer, first, floor, revisions } => {
+                encode_revisions_head(*answer, *first, *floor, &mut writer);
+                writer.count(revisions.len());
+                for revision in revisions {
+                    match revision {
+                        Revision::Own(count) => encode_own(*count, &mut writer),
+                        Revision::Foreign { distance, ops } => {
+                            encode_foreign(*distance, ops, &mut writer);
+                        }
+                    }
+                }
             }
+            Message::Snapshot(snapshot) => snapshot.encode(&mut writer),
         }
         writer.finish()
     }
@@ -99,24 +141,9 @@ impl Message {
                 let flight = Some(reader.uint()?).filter(|number| *number > 0);
                 Message::Hello { seen, flight }
             }
-            1 => Message::Batch {
-                base: revision_number(&mut reader)?,
-                number: reader.uint()?,
-                ops: read_ops(&mut reader)?,
-            },
-            kind @ (2 | 3) => {
-                let first = revision_number(&mut reader)?;
-                let count = reader.count(1)?;
-                let mut revisions = Vec::new();
-                for _ in 0..count {
-                    revisions.push(match reader.byte()? {
-                        0 => Revision::Own,
-                        1 => Revision::Foreign(read_ops(&mut reader)?),
-                        _ => return Err(Malformed("unknown kind of revision")),
-                    });
-                }
-                Message::Revisions { answer: kind == 3, first, revisions }
-            }
+            kind @ (1 | 4) => read_batch(kind == 4, &mut reader)?,
+            kind @ (2 | 3 | 6 | 7) => read_revisions(kind % 2 == 1, kind > 5, &mut reader)?,
+            5 => Message::Snapshot(Snapshot::read(&mut reader)?),
             _ => return Err(Malformed("unknown kind of message")),
         };
         reader.end()?;
@@ -124,33 +151,160 @@ impl Message {
     }
 }
 
-/// Writes a batch.
-pub fn encode_batch(base: u64, number: u64, ops: &Ops, writer: &mut Writer) {
-    writer.byte(1);
+impl Snapshot {
+    fn encode(&self, writer: &mut Writer) {
+        writer.byte(5);
+        writer.uint(self.revision);
+        writer.uint(self.executed);
+        writer.count(self.history.len());
+        for ops in &self.history {
+            write_ops(ops, writer);
+        }
+        writer.count(self.cells.len());
+        let mut cells = Ascending::default();
+        for (cell, content) in &self.cells {
+            cells.write(*cell, writer);
+            writer.content(content);
+        }
+        writer.count(self.wipes.len());
+        let mut cells = Ascending::default();
+        for (cell, wipe) in &self.wipes {
+            cells.write(*cell, writer);
+            writer.uint(wipe.revision);
+            write_left(&wipe.left, writer);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut snapshot = Snapshot {
+            revision: revision_number(reader)?,
+            executed: reader.uint()?,
+            ..Snapshot::default()
+        };
+        for _ in 0..reader.count(1)? {
+            snapshot.history.push(read_ops(reader)?);
+        }
+        if snapshot.history.len() as u64 > snapshot.revision {
+            return Err(Malformed("more history than revisions"));
+        }
+        let mut cells = Ascending::default();
+        for _ in 0..reader.count(4)? {
+            let cell = cells.read(reader)?;
+            let content = reader.content()?;
+            if content.is_empty() {
+                return Err(Malformed("a snapshot leaves empty cells out"));
+            }
+            snapshot.cells.insert(cell, content);
+        }
+        let mut cells = Ascending::default();
+        for _ in 0..reader.count(4)? {
+            let cell = cells.read(reader)?;
+            let revision = revision_number(reader)?;
+            if revision > snapshot.revision {
+                return Err(Malformed("a wipe after the snapshot"));
+            }
+            snapshot.wipes.insert(cell, Wipe { revision, left: read_left(reader)? });
+        }
+        Ok(snapshot)
+    }
+}
+
+/// Writes a batch: one operation or more.
+pub fn encode_batch<'a>(
+    base: u64,
+    number: u64,
+    queue: impl ExactSizeIterator<Item = &'a Ops>,
+    writer: &mut Writer,
+) {
+    writer.byte(if queue.len() == 1 { 1 } else { 4 });
     writer.uint(base);
     writer.uint(number);
+    if queue.len() != 1 {
+        writer.count(queue.len());
+    }
+    queue.for_each(|ops| write_ops(ops, writer));
+}
+
+fn read_batch(several: bool, reader: &mut Reader<'_>) -> Result<Message, Malformed> {
+    let base = revision_number(reader)?;
+    let number = reader.uint()?;
+    if number == 0 {
+        return Err(Malformed("batches are counted from 1"));
+    }
+    let count = if several { reader.count(1)? } else { 1 };
+    if several && count < 2 {
+        return Err(Malformed("a queue of one is a batch"));
+    }
+    let mut queue = Vec::new();
+    for _ in 0..count {
+        queue.push(read_ops(reader)?);
+    }
+    Ok(Message::Batch { base, number, queue })
+}
+
+/// Writes what comes before the count of revisions.
+pub fn encode_revisions_head(answer: bool, first: u64, floor: Option<u64>, writer: &mut Writer) {
+    writer.byte(if floor.is_some() { 6 } else { 2 } + u8::from(answer));
+    writer.uint(first);
+    if let Some(floor) = floor {
+        writer.uint(first - 1 - floor);
+    }
+}
+
+/// Writes that the receiver's own batch became so many revisions.
+pub fn encode_own(count: u32, writer: &mut Writer) {
+    if count == 1 {
+        writer.byte(0);
+    } else {
+        writer.byte(3);
+        writer.uint(u64::from(count));
+    }
+}
+
+/// Writes somebody else's revision.
+pub fn encode_foreign(distance: u64, ops: &Ops, writer: &mut Writer) {
+    if distance == 0 {
+        writer.byte(1);
+    } else {
+        writer.byte(2);
+        writer.uint(distance);
+    }
     write_ops(ops, writer);
 }
 
-/// Writes revisions; `None` stands for the receiver's own batch.
-pub fn encode_revisions<'a>(
+fn read_revisions(
     answer: bool,
-    first: u64,
-    revisions: impl ExactSizeIterator<Item = Option<&'a Ops>>,
-    writer: &mut Writer,
-) {
-    writer.byte(if answer { 3 } else { 2 });
-    writer.uint(first);
-    writer.count(revisions.len());
-    for revision in revisions {
-        match revision {
-            None => writer.byte(0),
-            Some(ops) => {
-                writer.byte(1);
-                write_ops(ops, writer);
-            }
-        }
+    relayed: bool,
+    reader: &mut Reader<'_>,
+) -> Result<Message, Malformed> {
+    let first = revision_number(reader)?;
+    let floor = if relayed {
+        let below = first.checked_sub(1).and_then(|before| before.checked_sub(reader.uint().ok()?));
+        Some(below.ok_or(Malformed("revisions are counted from 1"))?)
+    } else {
+        None
+    };
+    let mut revisions = Vec::new();
+    for _ in 0..reader.count(1)? {
+        revisions.push(read_revision(reader)?);
     }
+    Ok(Message::Revisions { answer, first, floor, revisions })
+}
+
+fn read_revision(reader: &mut Reader<'_>) -> Result<Revision, Malformed> {
+    Ok(match reader.byte()? {
+        0 => Revision::Own(1),
+        1 => Revision::Foreign { distance: 0, ops: read_ops(reader)? },
+        2 => match revision_number(reader)? {
+            0 => return Err(Malformed("no distance is said otherwise")),
+            distance => Revision::Foreign { distance, ops: read_ops(reader)? },
+        },
+        3 => match reader.uint32()? {
+            0 | 1 => return Err(Malformed("one operation is said otherwise")),
+            count => Revision::Own(count),
+        },
+        _ => return Err(Malformed("unknown kind of revision")),
+    })
 }
 
 /// A revision's number: one that leaves room to count on.
@@ -159,11 +313,41 @@ fn revision_number(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
     if number > u64::MAX / 2 { Err(Malformed("no such revision")) } else { Ok(number) }
 }
 
+/// Cells in ascending order, each record as its distance from the one before.
+#[derive(Default)]
+struct Ascending {
+    last: Option<Cell>,
+}
+
+impl Ascending {
+    fn write(&mut self, cell: Cell, writer: &mut Writer) {
+        let before = self.last.map_or(0, |last| last.record.0);
+        writer.uint(u64::from(cell.record.0 - before));
+        writer.uint(u64::from(cell.field.0));
+        self.last = Some(cell);
+    }
+
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<Cell, Malformed> {
+        let before = self.last.map_or(0, |last| last.record.0);
+        let record = before.checked_add(reader.uint32()?);
+        let record = RecordId(record.ok_or(Malformed("record number out of range"))?);
+        let field =
+            u16::try_from(reader.uint()?).map_err(|_| Malformed("field number out of range"))?;
+        let cell = Cell { record, field: FieldId(field) };
+        if self.last.is_some_and(|last| last >= cell) {
+            return Err(Malformed("cells are not ascending"));
+        }
+        self.last = Some(cell);
+        Ok(cell)
+    }
+}
+
 /// Writes the operations of a batch or revision.
 pub fn write_ops(ops: &Ops, writer: &mut Writer) {
     writer.count(ops.len());
+    let mut cells = Ascending::default();
     for (cell, op) in ops {
-        writer.cell(*cell);
+        cells.write(*cell, writer);
         write_op(op, writer);
     }
 }
@@ -182,11 +366,7 @@ fn write_op(op: &CellOp, writer: &mut Writer) {
         }
         CellOp::Counter(CounterOp { left: Some(left), add }) => {
             writer.byte(4);
-            writer.count(left.len());
-            for addition in left {
-                writer.uint(addition.revision);
-                writer.int(addition.amount);
-            }
+            write_left(left, writer);
             writer.int(*add);
         }
         CellOp::Set(elements) => {
@@ -218,17 +398,48 @@ fn write_op(op: &CellOp, writer: &mut Writer) {
     }
 }
 
+/// Writes what a wipe left.
+pub fn write_left(left: &[Addition], writer: &mut Writer) {
+    writer.count(left.len());
+    let mut before = 0;
+    for addition in left {
+        writer.uint(addition.revision - before);
+        writer.int(addition.amount);
+        before = addition.revision;
+    }
+}
+
+/// Reads what [`write_left`] wrote.
+///
+/// # Errors
+/// [`Malformed`] where the bytes are not additions in order of revisions.
+pub fn read_left(reader: &mut Reader<'_>) -> Result<Vec<Addition>, Malformed> {
+    let mut left: Vec<Addition> = Vec::new();
+    for _ in 0..reader.count(2)? {
+        let before = left.last().map_or(0, |last| last.revision);
+        // Both at most half of what fits.
+        let revision = before + revision_number(reader)?;
+        let amount = reader.int()?;
+        if revision > u64::MAX / 2 || revision == before && !left.is_empty() {
+            return Err(Malformed("additions are not in order of revisions"));
+        }
+        if amount == 0 {
+            return Err(Malformed("an addition of nothing"));
+        }
+        left.push(Addition { revision, amount });
+    }
+    Ok(left)
+}
+
 /// Reads what [`write_ops`] wrote. Whether the operations fit a document is another question.
 ///
 /// # Errors
 /// [`Malformed`] where the bytes are not operations in their one form.
 pub fn read_ops(reader: &mut Reader<'_>) -> Result<Ops, Malformed> {
     let mut ops = Ops::new();
+    let mut cells = Ascending::default();
     for _ in 0..reader.count(3)? {
-        let cell = reader.cell()?;
-        if ops.last_key_value().is_some_and(|(last, _)| *last >= cell) {
-            return Err(Malformed("cells are not ascending"));
-        }
+        let cell = cells.read(reader)?;
         ops.insert(cell, read_op(reader)?);
     }
     Ok(ops)
@@ -241,19 +452,8 @@ fn read_op(reader: &mut Reader<'_>) -> Result<CellOp, Malformed> {
         2 => CellOp::Register(RegisterOp::Put(reader.value()?)),
         3 => CellOp::Counter(CounterOp { left: None, add: reader.int()? }),
         4 => {
-            let mut left: Vec<Addition> = Vec::new();
-            for _ in 0..reader.count(2)? {
-                let addition =
-                    Addition { revision: revision_number(reader)?, amount: reader.int()? };
-                if left.last().is_some_and(|last| last.revision >= addition.revision) {
-                    return Err(Malformed("additions are not in order of revisions"));
-                }
-                if addition.amount == 0 {
-                    return Err(Malformed("an addition of nothing"));
-                }
-                left.push(addition);
-            }
-            CellOp::Counter(CounterOp { left: Some(left), add: reader.int()? })
+            let left = Some(read_left(reader)?);
+            CellOp::Counter(CounterOp { left, add: reader.int()? })
         }
         5 => CellOp::Set(read_elements(reader)?),
         6 => CellOp::Text(read_text_op(reader)?),

@@ -23,6 +23,11 @@ impl Held {
         &self.content
     }
 
+    /// Length of a text in scalar values; 0 for other kinds.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
     /// Changes the content. Returns the work in units.
     ///
     /// # Errors
@@ -92,6 +97,36 @@ impl Cells {
         self.digests.touch(cell);
         self.held.insert(cell, content.into());
         Ok(())
+    }
+
+    /// Makes a cell show something else, which is not empty.
+    pub fn replace(&mut self, cell: Cell, content: Content) {
+        self.digests.touch(cell);
+        self.held.insert(cell, content.into());
+    }
+
+    /// Makes a cell show nothing.
+    pub fn clear(&mut self, cell: Cell) {
+        self.held.remove(&cell);
+        self.digests.touch(cell);
+    }
+
+    /// The kind of a cell.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the schema has no such field.
+    pub fn kind(&self, cell: Cell) -> Result<FieldKind, Malformed> {
+        self.schema.kind(cell.field).ok_or(Malformed("no such field"))
+    }
+
+    /// What a cell displays; `None` where it is empty.
+    pub fn get(&self, cell: Cell) -> Option<&Held> {
+        self.held.get(&cell)
+    }
+
+    /// The cells of all records in a row: which one this is.
+    pub fn number(&self, cell: Cell) -> u64 {
+        u64::from(cell.record.0) * self.schema.fields.len() as u64 + u64::from(cell.field.0)
     }
 
     /// Whether a cell is of a kind.

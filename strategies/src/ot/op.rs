@@ -77,6 +77,15 @@ pub struct Addition {
     pub amount: i64,
 }
 
+/// The last wipe of a counter, as a client that lacks it must know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wipe {
+    /// The revision that wiped.
+    pub revision: u64,
+    /// What it left of all that was ordered before.
+    pub left: Vec<Addition>,
+}
+
 /// Stands for the revision of an addition that the server has not ordered yet.
 const NOT_YET: u64 = u64::MAX;
 
@@ -178,6 +187,16 @@ impl CellOp {
             (slot, later) => debug_assert_eq!(slot.kind(), later.kind(), "checked on arrival"),
         }
     }
+}
+
+/// Two operations that were made apart pass each other: `later` comes to fit after `earlier`, which is (part of) the given revision,
+/// and `earlier` where `later` is displayed already. Returns the work in units.
+pub fn cross(earlier: &mut CellOp, later: &mut CellOp, revision: u64) -> u64 {
+    let work = earlier.size() + later.size();
+    let before = later.clone();
+    later.over_earlier(earlier, revision);
+    earlier.under_later(&before);
+    work
 }
 
 impl CounterOp {
@@ -310,11 +329,8 @@ mod tests {
 
             let mut shown = remote.clone();
             let mut flight_now = flight.clone();
-            flight_now.over_earlier(&remote, 9);
-            shown.under_later(&flight);
-            let between = shown.clone();
-            shown.under_later(&buffer);
-            buffer.over_earlier(&between, 9);
+            cross(&mut shown, &mut flight_now, 9);
+            cross(&mut shown, &mut buffer, 9);
             displayed.apply(&shown).expect("made for it");
             assert_eq!(after(held, &[&remote, &flight_now, &buffer]), displayed, "{words}");
         }

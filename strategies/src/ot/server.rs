@@ -1,51 +1,91 @@
-//! The server: gives every batch its place in one order, transforms it to fit there, and tells everybody else.
+//! The server: gives every batch its place in one order, and tells everybody else.
+//!
+//! As `ot/central` and `ot/uncomposed` it also transforms every batch to fit there. As `ot/relay` it sends it on as it came. (What this
+//! replica displays is then kept by a reader beside the sequencer: a client like all others, whose transformations bill no work
+//! to the sequencer. It also says which batches cannot be, and makes the snapshots.)
+//!
+//! Revisions are forgotten once all current members have them. A client that is gone is not waited for; when it comes back and lacks
+//! what was forgotten, it gets a snapshot.
 
-use super::batch::Batch;
-use super::codec::{Message, content_bytes, encode_revisions, size_of};
+use super::Ot;
+use super::batch::{Batch, over_earlier};
+use super::codec::{
+    Message, Snapshot, content_bytes, encode_foreign, encode_own, encode_revisions_head, read_ops,
+    size_of, write_ops,
+};
 use super::content::{Cells, Lengths};
+use super::missed::Missed;
 use super::names::CargoNames;
-use super::op::{CellOp, CounterOp, Ops};
+use super::op::{CellOp, CounterOp, Ops, cross};
 use super::snapshot;
 use super::standing::Standing;
 use crate::contract::{
-    Cargo, Change, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica,
+    Cargo, Change, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
+    SeatChange,
 };
-use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Scope};
+use crate::document::{Cell, Content, Edit, EditId, PartitionId, Rendering, ReplicaId, Scope};
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What is kept for each client, in memory: three numbers and a flag.
-const CLIENT_BYTES: u64 = 25;
+/// What is kept for each client, in memory: three numbers and two flags.
+const CLIENT_BYTES: u64 = 26;
 /// The number of the last revision, in memory.
 const METADATA_BYTES: u64 = 8;
-/// What is kept with each revision beside its operations: author and batch.
+/// What is kept with each revision beside its operations: author, batch, distance.
 const REVISION_BYTES: u64 = 8;
 
 /// The replica that orders everything.
 #[derive(Debug)]
 pub struct Server {
+    kind: Ot,
     replica: ReplicaId,
     cells: Cells,
     standing: Standing,
     /// Number of the last revision.
     revision: u64,
-    /// The last revisions: all that a client may still lack, or be unaware of.
+    /// The last revisions: all that a current member may still lack, or be unaware of.
     log: VecDeque<Entry>,
     clients: BTreeMap<ReplicaId, Peer>,
+    /// What was forgotten although somebody who is gone lacks it.
+    missed: Missed,
 }
 
 /// One revision.
 #[derive(Debug)]
 struct Entry {
     author: ReplicaId,
+    /// As ordered: what it does after the revision before.
     batch: Batch,
+    /// What it would have to be transformed over to become that, as it came from its author; where the server only relays.
+    raw: Option<Raw>,
     bytes: u64,
+}
+
+/// A batch as its author made it.
+#[derive(Debug)]
+struct Raw {
+    /// How many revisions before the last one at that time.
+    distance: u64,
+    ops: Ops,
+}
+
+impl Entry {
+    fn new(author: ReplicaId, batch: Batch, raw: Option<Raw>) -> Self {
+        let raw_bytes = raw.as_ref().map_or(0, |raw| size_of(&raw.ops));
+        let bytes = size_of(&batch.ops) + raw_bytes + REVISION_BYTES;
+        Entry { author, batch, raw, bytes }
+    }
+
+    /// What clients are told.
+    fn told(&self) -> (u64, &Ops) {
+        self.raw.as_ref().map_or((0, &self.batch.ops), |raw| (raw.distance, &raw.ops))
+    }
 }
 
 /// What the server knows of a client.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
-    /// Number of the last batch of this client that became a revision; 0 for none.
+    /// Number of the last batch of this client that was executed; 0 for none.
     executed: u64,
     /// The client has every revision up to this one.
     acknowledged: u64,
@@ -53,24 +93,23 @@ struct Peer {
     sent: u64,
     /// Whether the client has said, since the last session was lost, how far it has come.
     known: bool,
+    /// Whether it is presumed gone: revisions are not kept for it.
+    gone: bool,
 }
 
 impl Server {
     /// A server that displays `cells` as revision 0, like all its clients.
-    pub fn new(
-        replica: ReplicaId,
-        clients: &[ReplicaId],
-        cells: Cells,
-        standing: Standing,
-    ) -> Self {
-        let peer = Peer { executed: 0, acknowledged: 0, sent: 0, known: true };
+    pub fn new(kind: Ot, seat: &Seat<'_>, cells: Cells, standing: Standing) -> Self {
+        let peer = Peer { executed: 0, acknowledged: 0, sent: 0, known: true, gone: false };
         Server {
-            replica,
+            kind,
+            replica: seat.replica,
             cells,
             standing,
             revision: 0,
             log: VecDeque::new(),
-            clients: clients.iter().map(|client| (*client, peer)).collect(),
+            clients: seat.peers.iter().map(|client| (*client, peer)).collect(),
+            missed: Missed::default(),
         }
     }
 
@@ -79,35 +118,45 @@ impl Server {
     /// # Errors
     /// [`Malformed`] where the bytes are not such a snapshot.
     pub fn load(
-        replica: ReplicaId,
-        clients: &[ReplicaId],
+        kind: Ot,
+        seat: &Seat<'_>,
         cells: Cells,
         reader: &mut Reader<'_>,
     ) -> Result<Self, Malformed> {
-        let mut server = Server::new(replica, clients, cells, Standing::default());
+        let mut server = Server::new(kind, seat, cells, Standing::default());
         snapshot::read_cells(reader, &mut server.cells)?;
         server.standing = snapshot::read_standing(reader)?;
         server.revision = reader.uint()?;
         for _ in 0..reader.count(2)? {
             let author = reader.replica()?;
             let batch = snapshot::read_batch(reader)?;
-            let bytes = size_of(&batch.ops);
-            server.log.push_back(Entry { author, batch, bytes });
+            let raw = match reader.uint()? {
+                0 => None,
+                distance => Some(Raw { distance, ops: read_ops(reader)? }),
+            };
+            server.log.push_back(Entry::new(author, batch, raw));
         }
-        let pruned = server.revision.checked_sub(server.log.len() as u64);
-        let pruned = pruned.ok_or(Malformed("more revisions than were counted"))?;
-        for peer in server.clients.values_mut() {
-            *peer = Peer {
+        if server.revision < server.log.len() as u64 {
+            return Err(Malformed("more revisions than were counted"));
+        }
+        for _ in 0..reader.count(5)? {
+            let client = reader.replica()?;
+            let mut peer = Peer {
                 executed: reader.uint()?,
                 acknowledged: reader.uint()?,
                 sent: reader.uint()?,
-                known: reader.byte()? != 0,
+                known: false,
+                gone: false,
             };
-            let numbers = [pruned, peer.acknowledged, peer.sent, server.revision];
-            if !numbers.is_sorted() {
+            let flags = reader.byte()?;
+            peer.known = flags & 1 != 0;
+            peer.gone = flags & 2 != 0;
+            if ![peer.acknowledged, peer.sent, server.revision].is_sorted() {
                 return Err(Malformed("a client's revisions are not in order"));
             }
+            server.clients.insert(client, peer);
         }
+        server.missed = Missed::read(reader)?;
         Ok(server)
     }
 
@@ -121,19 +170,18 @@ impl Server {
         self.standing.local(id, &ops, self.revision + 1, out);
         let mut batch = Batch::default();
         out.work(1 + batch.add(id, ops));
-        self.execute(self.replica, batch, out);
+        self.execute(Entry::new(self.replica, batch, None), out);
         out.change(Change::Acknowledged { edit: id });
         Ok(())
     }
 
     /// The next revision.
-    fn execute(&mut self, author: ReplicaId, batch: Batch, out: &mut Outbox) {
-        for (cell, op) in &batch.ops {
+    fn execute(&mut self, entry: Entry, out: &mut Outbox) {
+        for (cell, op) in &entry.batch.ops {
             out.work(self.cells.apply(*cell, op));
         }
         self.revision += 1;
-        let bytes = size_of(&batch.ops);
-        self.log.push_back(Entry { author, batch, bytes });
+        self.log.push_back(entry);
         self.prune();
     }
 
@@ -156,22 +204,63 @@ impl Server {
                 self.note(from, seen);
                 self.tell(from, flight.is_some(), out);
             }
-            Message::Batch { base, number, ops } => {
+            Message::Batch { base, number, queue } => {
                 self.check_base(peer, base)?;
-                if number != peer.executed + 1 {
-                    return Err(Malformed("not the client's next batch"));
+                if !self.kind.composes() || queue.len() == 1 {
+                    self.batch(from, peer, (base, number), queue, cargo, out)?;
+                } else {
+                    return Err(Malformed("clients compose their edits"));
                 }
-                let ops = self.transform(from, base, ops, out)?;
-                let names = CargoNames::new(&cargo.ids).next(&ops);
-                self.note(from, base);
-                let number = self.revision + 1;
-                self.standing.foreign(number, &ops, &ops, &names, |_| None, out);
-                self.client(from).executed += 1;
-                self.execute(from, Batch { ops, names, edits: 0 }, out);
-                self.tell(from, false, out);
             }
-            Message::Revisions { .. } => return Err(Malformed("a client does not say that")),
+            Message::Revisions { .. } | Message::Snapshot(_) => {
+                return Err(Malformed("a client does not say that"));
+            }
         }
+        Ok(())
+    }
+
+    /// A client's batch, made to fit after revision `base`.
+    fn batch(
+        &mut self,
+        from: ReplicaId,
+        peer: Peer,
+        (base, number): (u64, u64),
+        mut queue: Vec<Ops>,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        if number == peer.executed {
+            // It was sent again on the way to a snapshot, and the first one arrived.
+            return Ok(());
+        }
+        if number != peer.executed + 1 {
+            return Err(Malformed("not the client's next batch"));
+        }
+        if base < self.pruned() {
+            self.note(from, base);
+            self.tell(from, true, out);
+            return Ok(());
+        }
+        let raw = self.kind.relays().then(|| queue.clone());
+        let work = self.transform(from, base, &mut queue)?;
+        if let Some(raw) = &raw {
+            out.work(raw.iter().flat_map(Ops::values).map(CellOp::size).sum());
+        } else {
+            out.work(work);
+        }
+        self.note(from, base);
+        let mut names = CargoNames::new(&cargo.ids);
+        let mut raw = raw.into_iter().flatten();
+        for ops in queue {
+            let names = names.next(&ops);
+            let number = self.revision + 1;
+            self.standing.foreign(number, &ops, &ops, &names, |_| None, out);
+            let distance = self.revision - base;
+            let raw = raw.next().filter(|_| distance > 0).map(|ops| Raw { distance, ops });
+            self.execute(Entry::new(from, Batch { ops, names, edits: 0 }, raw), out);
+        }
+        self.client(from).executed += 1;
+        self.tell(from, false, out);
         Ok(())
     }
 
@@ -198,15 +287,9 @@ impl Server {
         self.prune();
     }
 
-    /// A batch as it reads after everything that was ordered since its base.
-    fn transform(
-        &self,
-        author: ReplicaId,
-        base: u64,
-        mut ops: Ops,
-        out: &mut Outbox,
-    ) -> Result<Ops, Malformed> {
-        for (cell, op) in &ops {
+    /// Makes a batch read as after everything that was ordered since its base. Returns the work in units.
+    fn transform(&self, author: ReplicaId, base: u64, queue: &mut [Ops]) -> Result<u64, Malformed> {
+        for (cell, op) in queue.iter().flatten() {
             self.cells.check_kind(*cell, op.kind())?;
             if let CellOp::Counter(CounterOp { left: Some(left), .. }) = op
                 && left.last().is_some_and(|addition| addition.revision > base)
@@ -214,70 +297,149 @@ impl Server {
                 return Err(Malformed("a wipe leaves what its author cannot have"));
             }
         }
-        let concurrent = self.log.range((base - self.pruned()) as usize..);
-        for (number, entry) in (base + 1..).zip(concurrent) {
-            if entry.author == author {
-                return Err(Malformed("the client has not seen its own last batch"));
+        let first = (base - self.pruned()) as usize;
+        if self.log.range(first..).any(|entry| entry.author == author) {
+            return Err(Malformed("the client has not seen its own last batch"));
+        }
+        let concurrent = (base + 1..).zip(self.log.range(first..));
+        let mut work = 0;
+        if let [ops] = queue {
+            for (number, entry) in concurrent {
+                work += over_earlier(ops, &entry.batch.ops, number);
             }
-            out.work(1);
-            if ops.len() < entry.batch.ops.len() {
-                for (cell, op) in &mut ops {
-                    if let Some(earlier) = entry.batch.ops.get(cell) {
-                        out.work(op.size() + earlier.size());
-                        op.over_earlier(earlier, number);
+        } else {
+            let mut met: BTreeMap<Cell, Vec<(u64, CellOp)>> =
+                queue.iter().flat_map(Ops::keys).map(|cell| (*cell, Vec::new())).collect();
+            for (number, entry) in concurrent {
+                work += 1;
+                for (cell, op) in &entry.batch.ops {
+                    if let Some(met) = met.get_mut(cell) {
+                        met.push((number, op.clone()));
                     }
                 }
-            } else {
-                for (cell, earlier) in &entry.batch.ops {
-                    if let Some(op) = ops.get_mut(cell) {
-                        out.work(op.size() + earlier.size());
-                        op.over_earlier(earlier, number);
-                    }
+            }
+            for (cell, op) in queue.iter_mut().flatten() {
+                for (number, earlier) in met.get_mut(cell).into_iter().flatten() {
+                    work += cross(earlier, op, *number);
                 }
             }
         }
         let mut lengths = Lengths::new();
-        for (cell, op) in &ops {
+        for (cell, op) in queue.iter().flatten() {
             self.cells.check(*cell, op, &mut lengths)?;
         }
-        Ok(ops)
+        Ok(work)
     }
 
     /// Sends what a client has not been sent yet; where it asked, also that this is nothing.
     fn tell(&mut self, client: ReplicaId, answer: bool, out: &mut Outbox) {
         let (revision, pruned) = (self.revision, self.pruned());
-        let peer = self.client(client);
-        let first = std::mem::replace(&mut peer.sent, revision) + 1;
-        if first > revision && !answer {
+        let since = self.client(client).sent;
+        if since < pruned {
+            self.tell_all(client, out);
             return;
         }
-        let entries = || self.log.range((first - 1 - pruned) as usize..);
-        let mut cargo = Cargo::default();
-        let mut element = 0;
-        for entry in entries() {
-            if entry.author == client {
-                element += 1;
-            } else {
-                entry.batch.names.write(&entry.batch.ops, &mut element, &mut cargo.ids);
-                for op in entry.batch.ops.values() {
-                    cargo.elements += op.elements() as u64;
-                    cargo.content_bytes += content_bytes(op);
-                }
-            }
+        if since == revision && !answer {
+            return;
         }
-        let revisions = entries().map(|entry| (entry.author != client).then_some(&entry.batch.ops));
+        self.client(client).sent = revision;
+        let mut cargo = Cargo::default();
+        let (mut element, mut count) = (0, 0);
+        let mut body = Writer::new();
+        let mut entries = self.log.range((since - pruned) as usize..).peekable();
+        while let Some(entry) = entries.next() {
+            count += 1;
+            if entry.author == client {
+                let mut own = 1;
+                while entries.next_if(|next| next.author == client).is_some() {
+                    own += 1;
+                }
+                element += 1;
+                encode_own(own, &mut body);
+                continue;
+            }
+            let (distance, ops) = entry.told();
+            entry.batch.names.write(ops, &mut element, &mut cargo.ids);
+            for op in ops.values() {
+                cargo.elements += op.elements() as u64;
+                cargo.content_bytes += content_bytes(op);
+            }
+            encode_foreign(distance, ops, &mut body);
+        }
         let mut writer = Writer::new();
-        encode_revisions(answer, first, revisions, &mut writer);
+        encode_revisions_head(answer, since + 1, self.kind.relays().then_some(pruned), &mut writer);
+        writer.count(count);
+        writer.raw(&body.finish());
         out.work_bytes(writer.len());
         out.send(client, writer.finish(), cargo);
     }
 
-    /// Forgets the revisions that every client has.
-    fn prune(&mut self) {
-        let kept_from = self.clients.values().map(|peer| peer.acknowledged).min();
-        while self.pruned() < kept_from.unwrap_or(self.revision) {
-            self.log.pop_front();
+    /// Sends a client the whole document.
+    fn tell_all(&mut self, client: ReplicaId, out: &mut Outbox) {
+        let revision = self.revision;
+        let peer = self.client(client);
+        peer.sent = revision;
+        let (since, executed) = (peer.acknowledged, peer.executed);
+        let mut missed = self.missed.clone();
+        for (number, entry) in (self.pruned() + 1..).zip(&self.log) {
+            missed.take(number, &entry.batch);
         }
+        let history: Vec<Ops> = if self.kind.relays() {
+            self.log.iter().map(|entry| entry.batch.ops.clone()).collect()
+        } else {
+            Vec::new()
+        };
+        let cells: BTreeMap<Cell, Content> =
+            self.cells.iter().map(|(cell, content)| (cell, content.clone())).collect();
+        let cargo = Cargo {
+            elements: cells.len() as u64 + history.len() as u64,
+            content_bytes: cells.values().map(Content::bytes).sum::<u64>()
+                + history.iter().flat_map(Ops::values).map(content_bytes).sum::<u64>(),
+            ids: missed.names(since, &self.standing, &cells, &self.cells),
+        };
+        let mut wipes = missed.wipes;
+        wipes.retain(|_, wipe| wipe.revision > since);
+        let snapshot = Snapshot { revision, executed, history, cells, wipes };
+        let bytes = Message::Snapshot(snapshot).encode();
+        out.work(self.cells.iter().len() as u64);
+        out.work_bytes(bytes.len());
+        out.send(client, bytes, cargo);
+    }
+
+    /// Forgets the revisions that every current member has.
+    fn prune(&mut self) {
+        let least = |peers: &mut dyn Iterator<Item = &Peer>| {
+            peers.map(|peer| peer.acknowledged).min().unwrap_or(self.revision)
+        };
+        let kept_from = least(&mut self.clients.values().filter(|peer| !peer.gone));
+        let had_by_all = least(&mut self.clients.values());
+        if self.pruned() <= had_by_all {
+            self.missed = Missed::default();
+        }
+        while self.pruned() < kept_from {
+            let number = self.pruned() + 1;
+            let entry = self.log.pop_front().expect("what is not pruned is there");
+            if number > had_by_all {
+                self.missed.take(number, &entry.batch);
+            }
+        }
+    }
+
+    /// A member is presumed gone, or came (back).
+    fn member(&mut self, change: SeatChange) {
+        match change {
+            SeatChange::Gone { replica } => {
+                if let Some(peer) = self.clients.get_mut(&replica) {
+                    peer.gone = true;
+                }
+            }
+            SeatChange::Back { replica } if replica != self.replica => {
+                let new = Peer { executed: 0, acknowledged: 0, sent: 0, known: false, gone: false };
+                self.clients.entry(replica).or_insert(new).gone = false;
+            }
+            SeatChange::Back { .. } => {}
+        }
+        self.prune();
     }
 
     fn client(&mut self, client: ReplicaId) -> &mut Peer {
@@ -304,7 +466,10 @@ impl Replica for Server {
                 }
                 Ok(())
             }
-            Input::Seat(_) => Ok(()),
+            Input::Seat(change) => {
+                self.member(change);
+                Ok(())
+            }
         }
     }
 
@@ -334,21 +499,29 @@ impl Replica for Server {
         for entry in &self.log {
             writer.replica(entry.author);
             snapshot::write_batch(&entry.batch, &mut writer);
+            writer.uint(entry.raw.as_ref().map_or(0, |raw| raw.distance));
+            if let Some(raw) = &entry.raw {
+                write_ops(&raw.ops, &mut writer);
+            }
         }
-        for peer in self.clients.values() {
+        writer.count(self.clients.len());
+        for (client, peer) in &self.clients {
+            writer.replica(*client);
             writer.uint(peer.executed);
             writer.uint(peer.acknowledged);
             writer.uint(peer.sent);
-            writer.byte(u8::from(peer.known));
+            writer.byte(u8::from(peer.known) | u8::from(peer.gone) << 1);
         }
+        self.missed.write(&mut writer);
         *out = writer.finish();
     }
 
     fn footprint(&self) -> Footprint {
+        let clients = CLIENT_BYTES * self.clients.len() as u64;
         Footprint {
             content_bytes: self.cells.bytes(),
-            metadata_bytes: METADATA_BYTES + CLIENT_BYTES * self.clients.len() as u64,
-            history_bytes: self.log.iter().map(|entry| entry.bytes + REVISION_BYTES).sum(),
+            metadata_bytes: METADATA_BYTES + clients + self.missed.bytes(),
+            history_bytes: self.log.iter().map(|entry| entry.bytes).sum(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Which edits stand behind what is displayed, and the changes reported when operations come. For reports only: it decides
 //! nothing that is shown or sent.
 
+use super::batch::Batch;
 use super::names::{Names, Target};
 use super::op::{CellOp, CounterOp, ElementOp, Ops, RegisterOp};
 use crate::contract::{Change, Outbox};
@@ -8,10 +9,8 @@ use crate::document::{Cell, EditId, Value};
 use crate::lineage::Lineage;
 use std::collections::BTreeMap;
 
-/// The revision of edits in the batch that is in flight.
-pub const IN_FLIGHT: u64 = u64::MAX - 1;
-/// The revision of edits in the buffer.
-pub const BUFFERED: u64 = u64::MAX;
+/// The revision of edits that the server has not ordered, as far as their author knows.
+pub const UNDER_WAY: u64 = u64::MAX;
 
 /// The edits behind what is displayed. Texts are missing: what a splice deletes its author saw.
 #[derive(Debug, Default)]
@@ -137,7 +136,7 @@ impl Standing {
         let additions = self.counters.entry(cell).or_default();
         if let Some(left) = &op.left {
             let stays = |revision: u64| {
-                revision >= IN_FLIGHT || left.iter().any(|addition| addition.revision == revision)
+                revision == UNDER_WAY || left.iter().any(|addition| addition.revision == revision)
             };
             let taken = additions.extract_if(.., |(revision, _)| !stays(*revision));
             arrival.replaced(taken.map(|(_, id)| id), decider);
@@ -182,15 +181,38 @@ impl Standing {
         }
     }
 
-    /// The additions of a batch go from one stage to the next: buffered, in flight, part of a revision.
-    pub fn advance(&mut self, cells: impl Iterator<Item = Cell>, from: u64, to: u64) {
-        for cell in cells {
-            for (revision, _) in self.counters.get_mut(&cell).into_iter().flatten() {
-                if *revision == from {
-                    *revision = to;
+    /// A batch of this replica's own became a revision. Returns the work in units.
+    pub fn landed(&mut self, batch: &Batch, number: u64) -> u64 {
+        let mut work = 0;
+        for (cell, op) in &batch.ops {
+            let (CellOp::Counter(_), Some(names)) = (op, batch.names.by_target.get(&(*cell, None)))
+            else {
+                continue;
+            };
+            // What is under way came last, or nearly so.
+            let mut left = names.added.len();
+            for (revision, edit) in self.counters.entry(*cell).or_default().iter_mut().rev() {
+                if left == 0 {
+                    break;
+                }
+                work += 1;
+                if *revision == UNDER_WAY && names.added.contains(*edit) {
+                    *revision = number;
+                    left -= 1;
                 }
             }
         }
+        work
+    }
+
+    /// The edits behind a register or counter.
+    pub fn behind(&self, cell: Cell) -> Lineage {
+        let mut behind = Lineage::new();
+        let additions = self.counters.get(&cell).into_iter().flatten().map(|(_, edit)| edit);
+        for edit in self.registers.get(&cell).into_iter().chain(additions) {
+            behind.insert(*edit);
+        }
+        behind
     }
 }
 

@@ -130,53 +130,59 @@ fn random_step(rng: &mut ChaCha8Rng, star: &mut Star, ledger: &mut Ledger) {
 
 #[test]
 fn whatever_happens_all_show_the_same_and_only_rival_writes_are_lost() {
-    for seed in 0..400 {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (mut star, mut ledger) = (Star::new(), Ledger::default());
-        for _ in 0..rng.random_range(5..200) {
-            random_step(&mut rng, &mut star, &mut ledger);
+    for kind in KINDS {
+        for seed in 0..400 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (mut star, mut ledger) = (Star::new(kind), Ledger::default());
+            for _ in 0..rng.random_range(5..200) {
+                random_step(&mut rng, &mut star, &mut ledger);
+            }
+            star.settle();
+            star.converged(&format!("{kind:?}, seed {seed}"));
+            ledger.check(&star, &format!("{kind:?}, seed {seed}"));
+            let history = star.replicas[SERVER].footprint().history_bytes;
+            assert_eq!(history, 0, "{kind:?}, seed {seed}: everybody has everything");
         }
-        star.settle();
-        star.converged(&format!("seed {seed}"));
-        ledger.check(&star, &format!("seed {seed}"));
-        let history = star.replicas[SERVER].footprint().history_bytes;
-        assert_eq!(history, 0, "seed {seed}: everybody has everything");
     }
 }
 
 #[test]
 fn reports_say_when_edits_came_and_were_acknowledged() {
-    for seed in 0..200 {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (mut star, mut ledger) = (Star::new(), Ledger::default());
-        for _ in 0..100 {
-            random_step(&mut rng, &mut star, &mut ledger);
-        }
-        star.settle();
-        for n in 0..4 {
-            let mut applied: BTreeMap<EditId, u32> = BTreeMap::new();
-            let mut acknowledged: BTreeMap<EditId, u32> = BTreeMap::new();
-            let mut replaced = BTreeSet::new();
-            for change in &star.changes[n] {
-                match change {
-                    Change::Applied { edit } => *applied.entry(*edit).or_default() += 1,
-                    Change::Acknowledged { edit } => *acknowledged.entry(*edit).or_default() += 1,
-                    Change::Replaced { edit, .. } => {
-                        replaced.insert(*edit);
-                    }
-                    other => panic!("seed {seed}: {other:?}"),
-                }
+    for kind in KINDS {
+        for seed in 0..200 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (mut star, mut ledger) = (Star::new(kind), Ledger::default());
+            for _ in 0..100 {
+                random_step(&mut rng, &mut star, &mut ledger);
             }
-            for origin in 0..4 {
-                for sequence in 1..=star.sequences[origin] {
-                    let edit = EditId { origin: id(origin), sequence };
-                    let words = format!("seed {seed}: {edit} at {n}");
-                    if origin == n {
-                        assert_eq!(acknowledged.get(&edit), Some(&1), "{words}");
-                    } else {
-                        let came = applied.get(&edit);
-                        assert!(came == Some(&1) || replaced.contains(&edit), "{words}");
-                        assert!(came <= Some(&1), "{words} came more than once");
+            star.settle();
+            for n in 0..4 {
+                let mut applied: BTreeMap<EditId, u32> = BTreeMap::new();
+                let mut acknowledged: BTreeMap<EditId, u32> = BTreeMap::new();
+                let mut replaced = BTreeSet::new();
+                for change in &star.changes[n] {
+                    match change {
+                        Change::Applied { edit } => *applied.entry(*edit).or_default() += 1,
+                        Change::Acknowledged { edit } => {
+                            *acknowledged.entry(*edit).or_default() += 1
+                        }
+                        Change::Replaced { edit, .. } => {
+                            replaced.insert(*edit);
+                        }
+                        other => panic!("{kind:?}, seed {seed}: {other:?}"),
+                    }
+                }
+                for origin in 0..4 {
+                    for sequence in 1..=star.sequences[origin] {
+                        let edit = EditId { origin: id(origin), sequence };
+                        let words = format!("{kind:?}, seed {seed}: {edit} at {n}");
+                        if origin == n {
+                            assert_eq!(acknowledged.get(&edit), Some(&1), "{words}");
+                        } else {
+                            let came = applied.get(&edit);
+                            assert!(came == Some(&1) || replaced.contains(&edit), "{words}");
+                            assert!(came <= Some(&1), "{words} came more than once");
+                        }
                     }
                 }
             }
@@ -186,42 +192,44 @@ fn reports_say_when_edits_came_and_were_acknowledged() {
 
 #[test]
 fn tampered_messages_are_refused_or_handled() {
-    for seed in 0..300 {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let (mut star, mut ledger) = (Star::new(), Ledger::default());
-        for _ in 0..80 {
-            random_step(&mut rng, &mut star, &mut ledger);
-        }
-        for n in star.clients() {
-            for (to, from) in [(SERVER, n), (n, SERVER)] {
-                let queue = if to == SERVER { &star.up[n] } else { &star.down[n] };
-                let Some((mut bytes, cargo)) = queue.front().cloned() else { continue };
-                let at = rng.random_range(0..bytes.len());
-                if rng.random_bool(0.2) {
-                    bytes.truncate(at);
-                } else {
-                    bytes[at] = rng.random();
-                }
-                let before = star.shown(to);
-                let input = Input::Receive { from: id(from), bytes: &bytes, cargo: &cargo };
-                if star.handle(to, input).is_err() {
-                    assert_eq!(star.shown(to), before, "seed {seed}: {bytes:02x?}");
+    for kind in KINDS {
+        for seed in 0..300 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let (mut star, mut ledger) = (Star::new(kind), Ledger::default());
+            for _ in 0..80 {
+                random_step(&mut rng, &mut star, &mut ledger);
+            }
+            for n in star.clients() {
+                for (to, from) in [(SERVER, n), (n, SERVER)] {
+                    let queue = if to == SERVER { &star.up[n] } else { &star.down[n] };
+                    let Some((mut bytes, cargo)) = queue.front().cloned() else { continue };
+                    let at = rng.random_range(0..bytes.len());
+                    if rng.random_bool(0.2) {
+                        bytes.truncate(at);
+                    } else {
+                        bytes[at] = rng.random();
+                    }
+                    let before = star.shown(to);
+                    let input = Input::Receive { from: id(from), bytes: &bytes, cargo: &cargo };
+                    if star.handle(to, input).is_err() {
+                        assert_eq!(star.shown(to), before, "{kind:?}, seed {seed}: {bytes:02x?}");
+                    }
                 }
             }
-        }
-        // What was taken for honest may make later messages fail, but nobody panics.
-        for n in star.clients() {
-            star.edit(n, &write(0, star.text(n).chars().count().min(2), "x"));
-            star.edit(n, &DELETE);
-            star.sync(n, SERVER);
-            while let Some((bytes, cargo)) = star.up[n].pop_front() {
-                let input = Input::Receive { from: id(n), bytes: &bytes, cargo: &cargo };
-                let _: Result<(), Malformed> = star.handle(SERVER, input);
-            }
-            star.sync(SERVER, n);
-            while let Some((bytes, cargo)) = star.down[n].pop_front() {
-                let input = Input::Receive { from: id(SERVER), bytes: &bytes, cargo: &cargo };
-                let _: Result<(), Malformed> = star.handle(n, input);
+            // What was taken for honest may make later messages fail, but nobody panics.
+            for n in star.clients() {
+                star.edit(n, &write(0, star.text(n).chars().count().min(2), "x"));
+                star.edit(n, &DELETE);
+                star.sync(n, SERVER);
+                while let Some((bytes, cargo)) = star.up[n].pop_front() {
+                    let input = Input::Receive { from: id(n), bytes: &bytes, cargo: &cargo };
+                    let _: Result<(), Malformed> = star.handle(SERVER, input);
+                }
+                star.sync(SERVER, n);
+                while let Some((bytes, cargo)) = star.down[n].pop_front() {
+                    let input = Input::Receive { from: id(SERVER), bytes: &bytes, cargo: &cargo };
+                    let _: Result<(), Malformed> = star.handle(n, input);
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::contract::*;
 use crate::document::*;
-use crate::ot::Central;
+use crate::ot::Ot;
 use std::collections::{BTreeSet, VecDeque};
 
 pub const RECORD: RecordId = RecordId(0);
@@ -23,8 +23,12 @@ pub fn id(n: usize) -> ReplicaId {
     ReplicaId(n as u32)
 }
 
+/// Every variant.
+pub const KINDS: [Ot; 3] = [Ot::Central, Ot::Uncomposed, Ot::Relay];
+
 /// A server and three clients, with messages under way.
 pub struct Star {
+    pub kind: Ot,
     pub replicas: Vec<Box<dyn Replica>>,
     /// Whether there is a session between a client and the server.
     pub open: [bool; 4],
@@ -37,9 +41,10 @@ pub struct Star {
 }
 
 impl Star {
-    pub fn new() -> Self {
+    pub fn new(kind: Ot) -> Self {
         let mut star = Star {
-            replicas: (0..4).map(|n| with_seat(n, |seat| Central.create(seat))).collect(),
+            kind,
+            replicas: (0..4).map(|n| with_seat(n, |seat| kind.create(seat))).collect(),
             open: [false; 4],
             up: Default::default(),
             down: Default::default(),
@@ -101,6 +106,13 @@ impl Star {
         }
     }
 
+    /// The membership service tells everybody.
+    pub fn member(&mut self, change: SeatChange) {
+        for n in 0..4 {
+            self.handle(n, Input::Seat(change)).expect("nothing was received");
+        }
+    }
+
     pub fn deliver_up(&mut self, n: usize) {
         if let Some((bytes, cargo)) = self.up[n].pop_front() {
             let input = Input::Receive { from: id(n), bytes: &bytes, cargo: &cargo };
@@ -135,7 +147,7 @@ impl Star {
     /// A crash: the replica comes back from its own snapshot.
     pub fn restart(&mut self, n: usize) {
         let saved = saved(&*self.replicas[n]);
-        let restored = with_seat(n, |seat| Central.restore(seat, &saved)).expect("own snapshot");
+        let restored = with_seat(n, |seat| self.kind.restore(seat, &saved)).expect("own snapshot");
         assert_eq!(saved, self::saved(&*restored), "replica {n} saves other bytes");
         assert_eq!(self.replicas[n].footprint(), restored.footprint());
         self.replicas[n] = restored;

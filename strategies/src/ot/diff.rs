@@ -1,0 +1,179 @@
+//! The difference between two texts as an operation: what a client that was away needs where the operations that led from the one to
+//! the other are not kept any more.
+//!
+//! Common beginnings and ends are set aside; between them is the shortest script of insertions and deletions, found from both ends
+//! at once in linear space (E. Myers, "An O(ND) difference algorithm and its variations", Algorithmica 1, 1986, section 4b). Stretches
+//! that differ in more than [`MOST_CHANGES`] scalar values are replaced as a whole.
+
+use super::text::{Component, TextOp};
+
+/// Most insertions and deletions that are searched for in one stretch from each end: it bounds the time by their square.
+const MOST_CHANGES: usize = 1024;
+
+/// The operation that makes `after` of `before`, and the work in units to find it.
+pub fn difference(before: &str, after: &str) -> (TextOp, u64) {
+    let before: Vec<char> = before.chars().collect();
+    let after: Vec<char> = after.chars().collect();
+    let mut search = Search { out: Vec::new(), work: (before.len() + after.len()) as u64 / 16 + 1 };
+    search.stretch(&before, &after);
+    (search.out.into_iter().collect(), search.work)
+}
+
+struct Search {
+    out: Vec<Component>,
+    work: u64,
+}
+
+impl Search {
+    fn stretch(&mut self, before: &[char], after: &[char]) {
+        let start = before.iter().zip(after).take_while(|(a, b)| a == b).count();
+        let (before, after) = (&before[start..], &after[start..]);
+        let end = before.iter().rev().zip(after.iter().rev()).take_while(|(a, b)| a == b).count();
+        let (before, after) = (&before[..before.len() - end], &after[..after.len() - end]);
+        self.work += 1 + (start + end) as u64 / 16;
+        self.out.push(Component::Retain(start));
+        match (!before.is_empty() && !after.is_empty()).then(|| self.meeting(before, after)) {
+            Some(Some((x, y))) => {
+                self.stretch(&before[..x], &after[..y]);
+                self.stretch(&before[x..], &after[y..]);
+            }
+            _ => {
+                self.out.push(Component::Insert(after.iter().collect()));
+                self.out.push(Component::Delete(before.len()));
+            }
+        }
+        self.out.push(Component::Retain(end));
+    }
+
+    /// A point on a shortest path, not at either end, where the searches from both ends meet; `None` where it takes too many changes.
+    /// The two texts differ at their beginnings and at their ends.
+    fn meeting(&mut self, before: &[char], after: &[char]) -> Option<(usize, usize)> {
+        let (n, m) = (before.len() as isize, after.len() as isize);
+        let delta = n - m;
+        let most = (before.len() + after.len()).div_ceil(2).min(MOST_CHANGES) as isize;
+        // How far each diagonal k = x - y was followed: from the beginning, and (counted from there) from the end.
+        let mut ahead = vec![0_isize; 2 * most as usize + 3];
+        let mut back = ahead.clone();
+        let slot = |k: isize| (k + most + 1) as usize;
+        for changes in 0..=most {
+            for k in (-changes..=changes).step_by(2) {
+                let mut x = Self::furthest(&ahead, slot(k), k, changes);
+                let begin = x;
+                while x < n
+                    && x - k < m
+                    && x - k >= 0
+                    && before[x as usize] == after[(x - k) as usize]
+                {
+                    x += 1;
+                }
+                self.work += 1 + (x - begin) as u64 / 16;
+                ahead[slot(k)] = x;
+                let met = delta - k;
+                if delta % 2 != 0 && met.abs() < changes && x + back[slot(met)] >= n {
+                    return Self::inside(begin, begin - k, n, m);
+                }
+            }
+            for k in (-changes..=changes).step_by(2) {
+                let mut x = Self::furthest(&back, slot(k), k, changes);
+                let begin = x;
+                while x < n
+                    && x - k < m
+                    && x - k >= 0
+                    && before[(n - 1 - x) as usize] == after[(m - 1 - (x - k)) as usize]
+                {
+                    x += 1;
+                }
+                self.work += 1 + (x - begin) as u64 / 16;
+                back[slot(k)] = x;
+                let met = delta - k;
+                if delta % 2 == 0 && met.abs() <= changes && x + ahead[slot(met)] >= n {
+                    return Self::inside(n - begin, m - (begin - k), n, m);
+                }
+            }
+        }
+        None
+    }
+
+    /// Where diagonal `k` begins after one more change.
+    fn furthest(reached: &[isize], slot: usize, k: isize, changes: isize) -> isize {
+        if changes == 0 {
+            0
+        } else if k == -changes || k != changes && reached[slot - 1] < reached[slot + 1] {
+            reached[slot + 1]
+        } else {
+            reached[slot - 1] + 1
+        }
+    }
+
+    fn inside(x: isize, y: isize, n: isize, m: isize) -> Option<(usize, usize)> {
+        let within = 0 <= x && x <= n && 0 <= y && y <= m;
+        let proper = (x, y) != (0, 0) && (x, y) != (n, m);
+        (within && proper).then_some((x as usize, y as usize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::char_count;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn random_text(rng: &mut ChaCha8Rng, most: usize, letters: u32) -> String {
+        let letter = |n| char::from_u32(0x1f600 + n).expect("a scalar value");
+        (0..rng.random_range(0..=most)).map(|_| letter(rng.random_range(0..letters))).collect()
+    }
+
+    fn check(before: &str, after: &str, words: &str) -> usize {
+        let (op, _) = difference(before, after);
+        let (mut text, mut length) = (before.to_owned(), char_count(before));
+        op.apply(&mut text, &mut length).expect("made for it");
+        assert_eq!(text, after, "{words}: {op:?}");
+        op.components()
+            .iter()
+            .map(|component| match component {
+                Component::Retain(_) => 0,
+                Component::Insert(text) => char_count(text),
+                Component::Delete(count) => *count,
+            })
+            .sum()
+    }
+
+    /// Insertions and deletions that are needed, by the longest common subsequence.
+    fn least_changes(before: &str, after: &str) -> usize {
+        let (before, after): (Vec<_>, Vec<_>) = (before.chars().collect(), after.chars().collect());
+        let mut row = vec![0; after.len() + 1];
+        for a in &before {
+            let mut diagonal = 0;
+            for (n, b) in after.iter().enumerate() {
+                let longest = if a == b { diagonal + 1 } else { row[n].max(row[n + 1]) };
+                diagonal = std::mem::replace(&mut row[n + 1], longest);
+            }
+        }
+        before.len() + after.len() - 2 * row[after.len()]
+    }
+
+    #[test]
+    fn it_makes_the_one_text_of_the_other_with_fewest_changes() {
+        for seed in 0..6000 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let letters = [2, 4, 30][seed as usize % 3];
+            let before = random_text(&mut rng, 24, letters);
+            let after = random_text(&mut rng, 24, letters);
+            let changes = check(&before, &after, &format!("seed {seed}"));
+            assert_eq!(changes, least_changes(&before, &after), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn texts_that_have_little_in_common_are_replaced() {
+        for seed in 0..4 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let before = random_text(&mut rng, 6000, 40);
+            let after = random_text(&mut rng, 6000, 40);
+            check(&before, &after, &format!("seed {seed}"));
+            let (_, work) = difference(&before, &after);
+            assert!(work < 3_000_000, "seed {seed}: {work} units");
+        }
+    }
+}
