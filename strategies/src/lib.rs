@@ -5,6 +5,7 @@
 pub mod contract;
 pub mod crdt;
 pub mod document;
+pub mod event_graph;
 pub mod full_copy;
 pub mod lineage;
 pub mod lww;

@@ -8,15 +8,15 @@
 //! Top-down: `versions` (replication by version), `op` (what a change is), `cells` (the document) and its parts, `causal` (names).
 //! A replica that lost its memory mints dots under its next [`crate::Seat::incarnation`].
 
-mod attribution;
-mod causal;
+pub(crate) mod attribution;
+pub(crate) mod causal;
 mod cells;
-mod codec;
-mod counter;
+pub(crate) mod codec;
+pub(crate) mod counter;
 mod op;
-mod register;
+pub(crate) mod register;
 mod sequence;
-mod set;
+pub(crate) mod set;
 mod snapshot;
 mod versions;
 
