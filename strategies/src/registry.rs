@@ -1,7 +1,7 @@
 //! The list of strategies: one line each.
 
 use crate::contract::Strategy;
-use crate::{crdt, full_copy, lww, online_only, ot, version_vector};
+use crate::{crdt, event_graph, full_copy, lww, online_only, ot, version_vector};
 
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
@@ -17,6 +17,8 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &crdt::SCUTTLEBUTT,
         &ot::Uncomposed,
         &ot::Relay,
+        &crdt::Delta,
+        &event_graph::EventGraph,
         &online_only::OnlineOnly,
         &full_copy::FullCopy,
     ]

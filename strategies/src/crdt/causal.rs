@@ -18,6 +18,16 @@ impl Agent {
         Agent((replica.0 as u64) << 32 | incarnation as u64)
     }
 
+    /// The replica.
+    pub fn replica(self) -> ReplicaId {
+        ReplicaId((self.0 >> 32) as u32)
+    }
+
+    /// The next life of the same replica.
+    pub fn next(self) -> Agent {
+        Agent::new(self.replica(), self.incarnation().saturating_add(1))
+    }
+
     /// In which of its lives the replica is, counted from 0.
     pub fn incarnation(self) -> u32 {
         self.0 as u32
@@ -69,6 +79,11 @@ impl Dot {
     /// The dot `steps` later by the same agent.
     pub fn plus(self, steps: u64) -> Dot {
         Dot { agent: self.agent, counter: self.counter + steps }
+    }
+
+    /// The dot right before, by the same agent; none where this is the first.
+    pub fn before(self) -> Dot {
+        if self.counter > 1 { Dot { counter: self.counter - 1, ..self } } else { Dot::NONE }
     }
 
     /// The dot as the name of an alternative.

@@ -9,7 +9,7 @@ use crate::document::{Cell, byte_offset, char_count};
 use crate::wire::{Reader, Writer};
 
 /// Greatest counter that is read, so that sums of counters and lengths never overflow.
-const COUNTER_MAX: u64 = 1 << 60;
+pub const COUNTER_MAX: u64 = 1 << 60;
 
 /// Writes and reads dots. A dot is one integer: the difference of its counter from the agent's last one, mixed with the agent's
 /// place in the table.
@@ -53,14 +53,25 @@ impl Dots {
         Ok(Dots::of(agents))
     }
 
-    fn place(&self, agent: Agent) -> usize {
+    /// The place of an agent in the table, which names it.
+    pub fn place(&self, agent: Agent) -> usize {
         self.table.binary_search(&agent).expect("the table holds every agent that is written")
     }
 
     /// Takes a dot as the last one of its agent.
-    fn remember(&mut self, place: usize, counter: u64) {
+    pub fn remember(&mut self, place: usize, counter: u64) {
         self.last[place] = counter;
         self.used[place] = true;
+    }
+
+    /// The agent at a place of the table.
+    pub fn agent(&self, place: u64) -> Option<Agent> {
+        usize::try_from(place).ok().and_then(|place| self.table.get(place)).copied()
+    }
+
+    /// Whether a dot of every agent was written or read.
+    pub fn all_used(&self) -> bool {
+        !self.used.contains(&false)
     }
 
     /// Writes a dot, or none.
@@ -108,14 +119,19 @@ impl Dots {
         if dot.is_none() { Err(Malformed("a dot is missing")) } else { Ok(dot) }
     }
 
-    fn write_list(&mut self, writer: &mut Writer, dots: &[Dot]) {
+    /// Writes some dots, with their number.
+    pub fn write_list(&mut self, writer: &mut Writer, dots: &[Dot]) {
         writer.count(dots.len());
         for dot in dots {
             self.write(writer, *dot);
         }
     }
 
-    fn read_list(&mut self, reader: &mut Reader<'_>) -> Result<Vec<Dot>, Malformed> {
+    /// Reads what [`Dots::write_list`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] as for [`Dots::read_some`].
+    pub fn read_list(&mut self, reader: &mut Reader<'_>) -> Result<Vec<Dot>, Malformed> {
         (0..reader.count(1)?).map(|_| self.read_some(reader)).collect()
     }
 }

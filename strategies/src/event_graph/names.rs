@@ -72,6 +72,12 @@ impl Names {
         (offset < stretch.len).then_some(stretch.time + offset)
     }
 
+    /// The counter of the last name of an agent that is known here.
+    pub fn last_of(&self, agent: Agent) -> Option<u64> {
+        let last = self.by_agent.get(&agent)?.last()?;
+        Some(last.first.counter + last.len as u64 - 1)
+    }
+
     /// Forgets the edits before a time.
     pub fn forget_before(&mut self, time: Time) {
         let cut = |stretches: &mut Vec<Stretch>| {

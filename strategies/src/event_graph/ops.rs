@@ -2,7 +2,9 @@
 //! made in.
 
 use super::graph::Time;
+use crate::contract::Malformed;
 use crate::document::{byte_offset, char_count};
+use crate::wire::{Reader, Writer};
 use std::ops::Range;
 
 /// What the edits of a run do. Of a run at position *p* the *n*-th edit, counted from 0:
@@ -29,7 +31,7 @@ pub struct Run {
     pub pos: usize,
     /// Where its text starts among all text, in bytes.
     text: usize,
-    /// Length of its text in bytes; 0 for a deletion.
+    /// Length of its text in bytes; 0 for a deletion of which nobody noted what it deleted.
     bytes: usize,
     /// Length of the whole text before the run, in characters, once it has been applied.
     pub before: usize,
@@ -67,7 +69,7 @@ impl Run {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ops {
     runs: Vec<Run>,
-    /// What was inserted, in order of times.
+    /// What was inserted, and what the user of this replica deleted, in order of times.
     text: String,
 }
 
@@ -77,17 +79,17 @@ impl Ops {
         &self.runs
     }
 
-    /// Bytes of inserted text.
+    /// Bytes of text inserted and deleted.
     pub fn text_bytes(&self) -> usize {
         self.text.len()
     }
 
-    /// What a run inserted.
+    /// What a run inserted; of a deletion what it deleted, in order of its edits, or nothing where that was not noted.
     pub fn text_of(&self, run: &Run) -> &str {
         &self.text[run.text..run.text + run.bytes]
     }
 
-    /// The part of a run's text that a range of its edits inserted.
+    /// The part of a run's text that belongs to a range of its edits.
     pub fn text_in(&self, run: &Run, range: Range<usize>) -> &str {
         let text = self.text_of(run);
         if run.bytes == run.len {
@@ -115,15 +117,20 @@ impl Ops {
         self.runs.push(Run { start, len, kind: Kind::Insert, pos, text, bytes, before });
     }
 
-    /// Adds a deletion of `len` characters from a time on: `pos` is where the first one is deleted, as `kind` says.
+    /// Adds a deletion of `len` characters from a time on: `pos` is where the first one is deleted, as `kind` says; `text` is what was
+    /// deleted, in order of the edits, if that is known.
     pub fn delete(
         &mut self,
         start: Time,
         (kind, pos, len): (Kind, usize, usize),
+        text: &str,
         before: usize,
         follows: bool,
     ) {
-        if let Some(last) = self.runs.last_mut().filter(|_| follows) {
+        let at = self.text.len();
+        self.text.push_str(text);
+        let is_known = |run: &Run| (run.bytes > 0) != text.is_empty();
+        if let Some(last) = self.runs.last_mut().filter(|last| follows && is_known(last)) {
             let (on, one_back) = (last.pos == pos, pos + last.len == last.pos);
             let goes_on = match (last.kind, kind) {
                 (Kind::Delete, Kind::Delete) if on => Some(Kind::Delete),
@@ -136,28 +143,37 @@ impl Ops {
             if let Some(kind) = goes_on.filter(|kind| *kind == Kind::Delete || one_back) {
                 last.kind = kind;
                 last.len += len;
+                last.bytes += text.len();
                 return;
             }
         }
         // A single deletion may turn out to be the first of either kind.
         let kind = if len == 1 { Kind::Delete } else { kind };
-        self.runs.push(Run { start, len, kind, pos, text: 0, bytes: 0, before });
+        self.runs.push(Run { start, len, kind, pos, text: at, bytes: text.len(), before });
     }
 
-    /// Adds a deletion that a user made, of `len` characters from `pos` on; as backspaces where it goes on with such.
-    pub fn delete_block(&mut self, start: Time, pos: usize, len: usize, before: usize, follows: bool) {
+    /// Adds a deletion that a user made, of the characters `text` from `pos` on; as backspaces where it goes on with such.
+    pub fn delete_block(
+        &mut self,
+        start: Time,
+        pos: usize,
+        text: &str,
+        before: usize,
+        follows: bool,
+    ) {
+        let len = char_count(text);
         let last = self.runs.last().filter(|_| follows);
         let is_backwards = last.is_some_and(|last| match last.kind {
             Kind::Backspace => pos + len + last.len == last.pos + 1,
             Kind::Delete => last.len == 1 && pos + len == last.pos,
             Kind::Insert => false,
         });
-        let op = if is_backwards {
-            (Kind::Backspace, pos + len - 1, len)
+        if is_backwards && len > 1 {
+            let reversed: String = text.chars().rev().collect();
+            self.delete(start, (Kind::Backspace, pos + len - 1, len), &reversed, before, follows);
         } else {
-            (Kind::Delete, pos, len)
-        };
-        self.delete(start, op, before, follows);
+            self.delete(start, (Kind::Delete, pos, len), text, before, follows);
+        }
     }
 
     /// The number of the run of an edit.
@@ -183,22 +199,95 @@ impl Ops {
         if let Some(run) = self.runs.first().copied().filter(|run| run.start < time) {
             let skip = time - run.start;
             let gone_bytes = self.text_in(&run, 0..skip.min(run.len)).len();
-            let is_insert = run.kind == Kind::Insert;
             self.runs[0] = Run {
                 start: time,
                 len: run.len - skip,
                 pos: run.pos_after(skip),
                 before: run.length_after(skip),
-                text: if is_insert { run.text + gone_bytes } else { 0 },
-                bytes: if is_insert { run.bytes - gone_bytes } else { 0 },
+                text: run.text + gone_bytes,
+                bytes: run.bytes - gone_bytes,
                 ..run
             };
         }
-        let first_text = self.runs.iter().find(|run| run.kind == Kind::Insert);
-        let gone_bytes = first_text.map_or(self.text.len(), |run| run.text);
+        let gone_bytes = self.runs.first().map_or(self.text.len(), |run| run.text);
         self.text.drain(..gone_bytes);
-        for run in self.runs.iter_mut().filter(|run| run.kind == Kind::Insert) {
+        for run in &mut self.runs {
             run.text -= gone_bytes;
         }
     }
+
+    /// Writes the runs, with what the user of this replica deleted if `whole`.
+    pub fn write(&self, writer: &mut Writer, whole: bool) {
+        writer.count(self.runs.len());
+        let mut text = String::new();
+        for run in &self.runs {
+            let keeps_text = run.bytes > 0 && (whole || run.kind == Kind::Insert);
+            let kind = run.kind as u64 | if keeps_text { 4 } else { 0 };
+            writer.uint((run.len as u64) << 3 | kind);
+            writer.uint(run.pos as u64);
+            writer.uint(run.before as u64);
+            if keeps_text {
+                text.push_str(self.text_of(run));
+            }
+        }
+        writer.str(&text);
+    }
+
+    /// Reads what [`Ops::write`] wrote: runs that go on from a time.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense.
+    pub fn read(reader: &mut Reader<'_>, start: Time) -> Result<Self, Malformed> {
+        let mut ops = Ops::default();
+        let mut at = start;
+        for _ in 0..reader.count(3)? {
+            let head = reader.uint()?;
+            let (len, pos) = (read_length(head >> 3)?, read_length(reader.uint()?)?);
+            let (kind, before) = (Kind::from_bits(head & 3)?, read_length(reader.uint()?)?);
+            let keeps_text = head & 4 != 0;
+            let fits = len > 0 && (kind != Kind::Backspace || pos + 1 >= len);
+            if !fits || (kind == Kind::Insert && !keeps_text) {
+                return Err(Malformed("a run of edits makes no sense"));
+            }
+            ops.runs.push(Run { start: at, len, kind, pos, text: 0, bytes: keeps_text.into(), before });
+            at += len;
+        }
+        ops.text = reader.str()?.to_owned();
+        let (mut rest, mut text) = (&ops.text[..], 0);
+        for run in &mut ops.runs {
+            run.text = text;
+            if run.bytes > 0 {
+                let bytes = byte_offset(rest, run.len);
+                run.bytes = bytes;
+                if char_count(&rest[..bytes]) != run.len {
+                    return Err(Malformed("text is missing"));
+                }
+                (rest, text) = (&rest[bytes..], text + bytes);
+            }
+        }
+        if rest.is_empty() { Ok(ops) } else { Err(Malformed("text is left over")) }
+    }
+}
+
+impl Kind {
+    /// The kind written as a number.
+    ///
+    /// # Errors
+    /// [`Malformed`] where there is none.
+    pub fn from_bits(bits: u64) -> Result<Kind, Malformed> {
+        match bits {
+            0 => Ok(Kind::Insert),
+            1 => Ok(Kind::Delete),
+            2 => Ok(Kind::Backspace),
+            _ => Err(Malformed("unknown kind of edit")),
+        }
+    }
+}
+
+/// A number of characters or a position, small enough for sums of many never to overflow.
+///
+/// # Errors
+/// [`Malformed`] where it exceeds 32 bits.
+pub fn read_length(length: u64) -> Result<usize, Malformed> {
+    u32::try_from(length).map(|length| length as usize).map_err(|_| Malformed("length out of range"))
 }

@@ -3,15 +3,21 @@
 //! What was there before the graph begins is the base: the text that every replica starts with, or a critical version that everybody has,
 //! behind which the graph was forgotten.
 
-use super::graph::{Graph, Time};
+use super::event::Typed;
+use super::graph::{Entry, Graph, Side, Time};
 use super::names::Names;
-use super::ops::{Kind, Ops};
+use super::ops::{Kind, Ops, read_length};
 use super::tracker::{Effect, Tracker};
+use crate::contract::Malformed;
 use crate::crdt::causal::{Dot, Version};
-use crate::document::{char_count, splice};
+use crate::crdt::codec::Dots;
+use crate::document::{byte_offset, char_count, splice};
+use crate::wire::{Reader, Writer};
 use jumprope::JumpRope;
 use std::ops::Range;
 
+/// Greatest time that is read, so that there is room for all that may come.
+const TIME_MAX: u64 = 1 << 60;
 /// A text of fewer bytes is kept in one piece.
 const SHORT_BYTES: usize = 1024;
 
@@ -39,12 +45,34 @@ impl Content {
         }
     }
 
+    fn slice(&self, at: usize, count: usize) -> String {
+        match self {
+            Content::Short(short) => {
+                let start = byte_offset(short, at);
+                let end = start + byte_offset(&short[start..], count);
+                short[start..end].to_owned()
+            }
+            Content::Long(rope) => {
+                rope.slice_substrings(at..at + count).collect()
+            }
+        }
+    }
+
     fn delete(&mut self, at: usize, count: usize) {
         match self {
             Content::Short(short) => splice(short, at, count, ""),
             Content::Long(rope) => rope.remove(at..at + count),
         }
     }
+}
+
+/// Something that was done to a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Text was inserted at a position.
+    Inserted(usize, String),
+    /// Text was deleted from a position on; `backwards` where its last character was deleted first.
+    Deleted { at: usize, text: String, backwards: bool },
 }
 
 /// A text and its graph.
@@ -64,23 +92,6 @@ pub struct Text {
     base_length: usize,
 }
 
-/// A text and its graph in parts, to be written and read.
-#[derive(Debug)]
-pub struct Parts {
-    /// What it says.
-    pub content: String,
-    /// The graph.
-    pub graph: Graph,
-    /// What its edits did.
-    pub ops: Ops,
-    /// Who made them.
-    pub names: Names,
-    /// The heads of the base.
-    pub base: Vec<Dot>,
-    /// Characters of the base.
-    pub base_length: usize,
-}
-
 impl Default for Text {
     fn default() -> Self {
         Text {
@@ -97,15 +108,6 @@ impl Default for Text {
 }
 
 impl Text {
-    /// A text of these parts.
-    pub fn from_parts(parts: Parts) -> Self {
-        let Parts { content: text, graph, ops, names, base, base_length } = parts;
-        let (length, bytes) = (char_count(&text), text.len());
-        let mut content = Content::Short(String::new());
-        content.insert(0, &text);
-        Text { content, length, bytes, graph, ops, names, base, base_length }
-    }
-
     /// What it says.
     pub fn content(&self) -> String {
         match &self.content {
@@ -127,26 +129,6 @@ impl Text {
     /// The graph of its edits.
     pub fn graph(&self) -> &Graph {
         &self.graph
-    }
-
-    /// What its edits did.
-    pub fn ops(&self) -> &Ops {
-        &self.ops
-    }
-
-    /// Who made its edits.
-    pub fn names(&self) -> &Names {
-        &self.names
-    }
-
-    /// The heads of the base.
-    pub fn base(&self) -> &[Dot] {
-        &self.base
-    }
-
-    /// Characters of the base.
-    pub fn base_length(&self) -> usize {
-        self.base_length
     }
 
     /// Bytes that the graph takes, about.
@@ -173,7 +155,8 @@ impl Text {
         let follows = self.graph.heads().last().is_some_and(|head| head + 1 == start)
             && self.graph.heads().len() == 1;
         let count = if delete > 0 {
-            self.ops.delete_block(start, at, delete, before, follows);
+            let text = self.content.slice(at, delete);
+            self.ops.delete_block(start, at, &text, before, follows);
             self.apply(Effect::Delete(at, delete));
             delete
         } else {
@@ -194,7 +177,7 @@ impl Text {
     fn apply(&mut self, effect: Effect<'_>) {
         match effect {
             Effect::Insert(at, text) => {
-                self.content.insert(at, text);
+                self.content.insert(at.min(self.length), text);
                 self.length += char_count(text);
                 self.bytes += text.len();
             }
@@ -203,6 +186,8 @@ impl Text {
     }
 
     fn delete(&mut self, at: usize, count: usize) {
+        // A snapshot that lies about lengths must do no worse than show nonsense.
+        let count = count.min(self.length.saturating_sub(at));
         if count == 0 {
             return;
         }
@@ -246,10 +231,30 @@ impl Text {
         let follows = parents == [start.wrapping_sub(1)];
         match kind {
             Kind::Insert => self.ops.insert(start, pos, text, 0, follows),
-            _ => self.ops.delete(start, (kind, pos, len), 0, follows),
+            _ => self.ops.delete(start, (kind, pos, len), "", 0, follows),
         }
         self.graph.push(parents, len);
         self.names.push(start, len, first);
+    }
+
+    /// Edits as they travel: from one agent, and each made right after the one before.
+    pub fn typed(&self, range: Range<Time>) -> Typed {
+        let mut parents = Vec::new();
+        self.graph.pieces(range.start..range.start + 1, |_, version| parents = version.to_vec());
+        let mut typed =
+            Typed { parents: self.heads(&parents), runs: Vec::new(), text: String::new() };
+        let runs = &self.ops.runs()[self.ops.run_of(range.start)..];
+        for run in runs.iter().take_while(|run| run.start < range.end) {
+            let skip = range.start.saturating_sub(run.start);
+            let len = run.end().min(range.end) - run.start - skip;
+            // A single deletion has no direction.
+            let kind = if run.kind == Kind::Backspace && len == 1 { Kind::Delete } else { run.kind };
+            typed.runs.push((kind, run.pos_after(skip), len));
+            if kind == Kind::Insert {
+                typed.text.push_str(self.ops.text_in(run, skip..skip + len));
+            }
+        }
+        typed
     }
 
     /// Makes the edits from a time on part of the content, which is that of the version `heads` so far: everything before. Returns the
@@ -334,11 +339,11 @@ impl Text {
         let (graph, names) = (std::mem::take(&mut self.graph), std::mem::take(&mut self.names));
         let mut tracker = Tracker::new(&graph, &names, conflict.common, length);
         for (piece, parents) in &old {
-            tracker.replay(piece.clone(), parents, &mut ops, |_| {});
+            tracker.replay(piece.clone(), parents, &mut ops, |_, _| {});
         }
         let mut effects = 0;
         for (piece, parents) in &new {
-            tracker.replay(piece.clone(), parents, &mut ops, |effect| {
+            tracker.replay(piece.clone(), parents, &mut ops, |_, effect| {
                 effects += self.depth();
                 self.apply(effect);
             });
@@ -348,8 +353,58 @@ impl Text {
         work
     }
 
-    /// Forgets the graph before the latest critical version that everybody has, who has at least `stable`.
-    pub fn forget(&mut self, stable: &Version) -> u64 {
+    /// What the edits that `known` does not cover did, in order, each with the first of the edits that did it; and the text without all of that.
+    /// Characters that were deleted and that nobody noted are given as U+FFFD.
+    pub fn unravel(&self, known: &Version) -> (String, Vec<(Time, Done)>) {
+        let mut ops = self.ops.clone();
+        let mut tracker = Tracker::new(&self.graph, &self.names, Vec::new(), self.base_length);
+        let (mut old, mut new) = (Vec::new(), Vec::new());
+        for stretch in self.names.stretches() {
+            let seen = (known.get(stretch.first.agent) + 1).saturating_sub(stretch.first.counter);
+            let split = stretch.time + (seen as usize).min(stretch.len);
+            for (range, pieces) in [(stretch.time..split, &mut old), (split..stretch.end(), &mut new)] {
+                self.graph.pieces(range, |range, parents| pieces.push((range, parents.to_vec())));
+            }
+        }
+        for (range, parents) in old {
+            tracker.replay(range, &parents, &mut ops, |_, _| {});
+        }
+        let mut done = Vec::new();
+        for (range, parents) in new {
+            tracker.replay(range, &parents, &mut ops, |time, effect| {
+                done.push((time, match effect {
+                    Effect::Insert(at, text) => Done::Inserted(at, text.to_owned()),
+                    Effect::Delete(at, count) => self.deleted(time, at, count),
+                }));
+            });
+        }
+        let mut text = self.content();
+        for (_, done) in done.iter().rev() {
+            match done {
+                Done::Inserted(at, inserted) => splice(&mut text, *at, char_count(inserted), ""),
+                Done::Deleted { at, text: deleted, .. } => splice(&mut text, *at, 0, deleted),
+            }
+        }
+        (text, done)
+    }
+
+    /// What so many deletions from a time on did, which deleted what was at a position.
+    fn deleted(&self, time: Time, at: usize, count: usize) -> Done {
+        let run = &self.ops.runs()[self.ops.run_of(time)];
+        let skip = time - run.start;
+        let text = self.ops.text_in(run, skip..skip + count);
+        let backwards = run.kind == Kind::Backspace;
+        let text = match backwards {
+            _ if text.is_empty() => "\u{fffd}".repeat(count),
+            true => text.chars().rev().collect(),
+            false => text.to_owned(),
+        };
+        Done::Deleted { at, text, backwards }
+    }
+
+    /// Forgets the graph before the latest critical version that everybody has, who has at least `stable`; adds what was forgotten to
+    /// `forgotten`. Returns the elements visited.
+    pub fn forget(&mut self, stable: &Version, forgotten: &mut Version) -> u64 {
         let mut limit = self.graph.start();
         for stretch in self.names.stretches() {
             let seen = (stable.get(stretch.first.agent) + 1).saturating_sub(stretch.first.counter);
@@ -372,6 +427,10 @@ impl Text {
             _ => self.ops.runs()[self.ops.run_of(time)].before,
         };
         self.base = self.heads(&heads);
+        for stretch in self.names.stretches().iter().take_while(|stretch| stretch.time < time) {
+            let count = stretch.len.min(time - stretch.time) as u64;
+            forgotten.raise(stretch.first.agent, stretch.first.counter + count - 1);
+        }
         self.graph.forget_before(time);
         self.ops.forget_before(time);
         self.names.forget_before(time);
@@ -379,11 +438,96 @@ impl Text {
     }
 }
 
+impl Text {
+    /// Writes it; with what only its own replica needs if `whole`.
+    pub fn write(&self, writer: &mut Writer, dots: &mut Dots, whole: bool) {
+        writer.uint(self.graph.start() as u64);
+        writer.uint(self.base_length as u64);
+        writer.count(self.base.len());
+        self.base.iter().for_each(|dot| dots.write(writer, *dot));
+        writer.count(self.names.stretches().len());
+        for stretch in self.names.stretches() {
+            writer.uint(stretch.len as u64);
+            dots.write(writer, stretch.first);
+        }
+        writer.count(self.graph.entries().len());
+        for entry in self.graph.entries() {
+            writer.uint((entry.end - entry.start) as u64);
+            writer.count(entry.parents.len());
+            entry.parents.iter().rev().for_each(|parent| writer.uint((entry.start - parent) as u64));
+        }
+        self.ops.write(writer, whole);
+        writer.str(&self.content());
+    }
+
+    /// Reads what [`Text::write`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense, or names a dot that `have` does not cover.
+    pub fn read(reader: &mut Reader<'_>, dots: &mut Dots, have: &Version) -> Result<Self, Malformed> {
+        let mut known = |reader: &mut Reader<'_>, len: u64| {
+            let dot = dots.read_some(reader)?;
+            let is_known = len > 0 && have.covers(dot.plus(len - 1));
+            if is_known { Ok(dot) } else { Err(Malformed("a dot nobody has made")) }
+        };
+        let start = reader.uint()?;
+        if start > TIME_MAX {
+            return Err(Malformed("time out of range"));
+        }
+        let start = start as Time;
+        let base_length = read_length(reader.uint()?)?;
+        let mut base = Vec::new();
+        for _ in 0..reader.count(1)? {
+            base.push(known(reader, 1)?);
+        }
+        let mut names = Names::default();
+        let mut end = start;
+        for _ in 0..reader.count(2)? {
+            let len = read_length(reader.uint()?)?;
+            let first = known(reader, len as u64)?;
+            if names.last_of(first.agent).is_some_and(|last| last >= first.counter) {
+                return Err(Malformed("names of edits are not ascending"));
+            }
+            names.push(end, len, first);
+            end += len;
+        }
+        let (mut entries, mut at) = (Vec::new(), start);
+        for _ in 0..reader.count(2)? {
+            let len = read_length(reader.uint()?)?;
+            let mut parents = Vec::new();
+            for _ in 0..reader.count(1)? {
+                let back = reader.uint()?;
+                let parent = usize::try_from(back).ok().filter(|back| *back > 0);
+                let parent = parent.and_then(|back| at.checked_sub(back));
+                let parent = parent.filter(|parent| *parent >= start);
+                parents.push(parent.ok_or(Malformed("a parent is no earlier edit"))?);
+            }
+            parents.reverse();
+            if len == 0 || !parents.is_sorted_by(|a, b| a < b) {
+                return Err(Malformed("an entry of the graph makes no sense"));
+            }
+            entries.push(Entry { start: at, end: at + len, parents });
+            at += len;
+        }
+        let ops = Ops::read(reader, start)?;
+        let last = ops.runs().last().map_or(start, |run| run.end());
+        if at != end || last != end {
+            return Err(Malformed("parts of a text do not fit"));
+        }
+        let content = reader.str()?;
+        let graph = Graph::from_entries(start, entries);
+        let (length, bytes) = (char_count(content), content.len());
+        let mut own = Content::Short(String::new());
+        own.insert(0, content);
+        Ok(Text { content: own, length, bytes, graph, ops, names, base, base_length })
+    }
+}
+
 /// Pieces of the graph, each with the version that it was made in, ordered so that each comes after those that it follows and, where
 /// that leaves a choice, right after one that it follows: so a branch is replayed to its end before another one begins.
 fn depth_first(
     graph: &Graph,
-    spans: &[(Range<Time>, super::graph::Side)],
+    spans: &[(Range<Time>, Side)],
 ) -> Vec<(Range<Time>, Vec<Time>)> {
     let mut pieces: Vec<(Range<Time>, Vec<Time>)> = Vec::new();
     for (span, _) in spans {

@@ -65,13 +65,13 @@ impl<'a> Tracker<'a> {
     }
 
     /// Replays edits that follow one another and were not replayed yet; the first one was made in `parents`. Calls `emit` with what they do
-    /// to the text at the end, and notes how long the text was before each run of them.
+    /// to the text at the end and the first of the edits that do it, and notes how long the text was before each run of them.
     pub fn replay(
         &mut self,
         range: Range<Time>,
         parents: &[Time],
         ops: &mut Ops,
-        mut emit: impl FnMut(Effect<'_>),
+        mut emit: impl FnMut(Time, Effect<'_>),
     ) {
         self.go_to(parents, ops);
         let mut at = ops.run_of(range.start);
@@ -89,7 +89,7 @@ impl<'a> Tracker<'a> {
             match run.kind {
                 Kind::Insert => {
                     let place = self.insert(start, len, pos.min(length));
-                    emit(Effect::Insert(place, ops.text_in(&run, skip..skip + len)));
+                    emit(start, Effect::Insert(place, ops.text_in(&run, skip..skip + len)));
                 }
                 Kind::Delete => {
                     let len = len.min(length.saturating_sub(pos));
@@ -172,13 +172,13 @@ impl<'a> Tracker<'a> {
         mut time: Time,
         pos: usize,
         mut len: usize,
-        emit: &mut impl FnMut(Effect<'_>),
+        emit: &mut impl FnMut(Time, Effect<'_>),
     ) {
         while len > 0 {
             let place = self.tree.find_now(pos);
             let item = self.tree.at(place);
             let count = (item.len - place.offset).min(len);
-            let first = self.hide(place, count, emit);
+            let first = self.hide(time, place, count, emit);
             self.targets.insert(time, Target { len: count, first, backwards: false });
             (time, len) = (time + count, len - count);
         }
@@ -190,24 +190,30 @@ impl<'a> Tracker<'a> {
         mut time: Time,
         mut pos: usize,
         mut len: usize,
-        emit: &mut impl FnMut(Effect<'_>),
+        emit: &mut impl FnMut(Time, Effect<'_>),
     ) {
         while len > 0 {
             let place = self.tree.find_now(pos);
             let count = (place.offset + 1).min(len);
             let start = place.with_offset(place.offset + 1 - count);
-            let first = self.hide(start, count, emit);
+            let first = self.hide(time, start, count, emit);
             self.targets.insert(time, Target { len: count, first, backwards: true });
             (time, len, pos) = (time + count, len - count, pos.saturating_sub(count));
         }
     }
 
     /// Deletes characters of one run from a place on; says what the first one is called.
-    fn hide(&mut self, place: Place, count: usize, emit: &mut impl FnMut(Effect<'_>)) -> Time {
+    fn hide(
+        &mut self,
+        time: Time,
+        place: Place,
+        count: usize,
+        emit: &mut impl FnMut(Time, Effect<'_>),
+    ) -> Time {
         let place = self.cut_out(place, count);
         let item = self.tree.at(place);
         if !item.gone {
-            emit(Effect::Delete(self.tree.before(place).end, count));
+            emit(time, Effect::Delete(self.tree.before(place).end, count));
         }
         self.tree.set(place, item.state + 1, true);
         item.id

@@ -1,0 +1,580 @@
+//! One replica: what it does on each input.
+//!
+//! Every edit is one event or several, named by dots of its author. A replica keeps the events that some peer may still lack, in the order in
+//! which they came to be known, and for each peer how far that one is known to be. What it sends is an interval: all events
+//! behind a version that the peer is known to have (over sessions: to have or to get before). So whatever arrives is contiguous and comes after
+//! what it refers to; where it is not, because the peer lost its memory, the receiver says how far it really is. A peer
+//! that is further behind than the log or the graphs reach gets the whole state.
+
+use super::cells::{Cells, Effects};
+use super::event::{Act, Event, Passage, Typed};
+use super::graph::Time;
+use super::log::Log;
+use super::members::Members;
+use super::message::{Body, Head, read_message, write_message};
+use super::ops::Kind;
+use super::snapshot;
+use crate::contract::{
+    Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, SeatChange,
+    Transport,
+};
+use crate::crdt::attribution::Attribution;
+use crate::crdt::causal::{Agent, Dot, Version};
+use crate::document::{
+    Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope, byte_offset,
+};
+use std::collections::BTreeMap;
+
+/// What is known of a peer.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its name.
+    pub id: ReplicaId,
+    /// What it is known to have.
+    pub acked: Version,
+    /// What it has, or gets if the session lasts.
+    pub sent: Version,
+    /// Position in the log of the first event that `acked` does not cover.
+    pub cursor: u64,
+    /// Whether it was told this replica's version since the link opened.
+    pub greeted: bool,
+    /// Whether it told its own since.
+    pub met: bool,
+    /// Whether it may take this replica for one that remembers more: memory was lost, and the peer has not answered since.
+    pub misled: bool,
+    /// Whether it was sent the whole state since the last [`Input::Sync`]: it is not answered with that again.
+    pub offered: bool,
+}
+
+/// A replica of `event-graph`.
+#[derive(Debug)]
+pub struct GraphReplica {
+    pub(super) agent: Agent,
+    pub(super) schema: Schema,
+    pub(super) transport: Transport,
+    /// In a star nobody else brings a peer what this replica has for it: events need not wait for its version.
+    pub(super) is_star: bool,
+    /// What this replica has.
+    pub(super) have: Version,
+    pub(super) cells: Cells,
+    pub(super) log: Log,
+    /// In order of names.
+    pub(super) peers: Vec<Peer>,
+    pub(super) members: Members,
+    pub(super) ids: Attribution,
+}
+
+/// How the events of a message could be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// All of them.
+    All,
+    /// Something is missing before them.
+    Gap,
+    /// They were made in a version of which the history was forgotten here.
+    Forgotten,
+}
+
+/// Texts to be brought up to date: how far they are, and in which version.
+pub(super) type Stale = BTreeMap<Cell, (Time, Vec<Time>)>;
+
+/// The agent of a seat, in the `rejoined`-th life of its memory: it gets a new name whenever it comes back after it was presumed gone.
+pub(super) fn agent(replica: ReplicaId, incarnation: u32) -> Agent {
+    Agent::new(replica, incarnation << 16)
+}
+
+impl GraphReplica {
+    /// A replica that holds the seat's genesis and nothing else.
+    pub fn new(seat: &Seat<'_>) -> Self {
+        let mut replica = GraphReplica {
+            agent: agent(seat.replica, seat.incarnation),
+            schema: seat.schema.clone(),
+            transport: seat.transport,
+            is_star: seat.authority.is_some(),
+            have: Version::new(),
+            cells: Cells::default(),
+            log: Log::default(),
+            peers: seat.peers.iter().map(|id| Peer::new(*id)).collect(),
+            members: Members::new(seat.members, seat.replica),
+            ids: Attribution::default(),
+        };
+        replica.peers.sort_by_key(|peer| peer.id);
+        for peer in &mut replica.peers {
+            peer.misled = seat.incarnation > 0;
+        }
+        for (id, edit) in seat.genesis {
+            replica.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
+        }
+        replica
+    }
+
+    /// Makes an edit, under the next dots of an agent.
+    pub(super) fn mint(
+        &mut self,
+        agent: Agent,
+        id: EditId,
+        edit: &Edit,
+        effects: &mut Effects,
+    ) -> Vec<Event<Passage>> {
+        let first = Dot { agent, counter: self.have.get(agent) + 1 };
+        let mut events = Vec::new();
+        self.cells.edit(&self.schema, edit, first, &mut events, effects);
+        if let Some(last) = events.last().map(Event::last) {
+            self.have.raise(agent, last.counter);
+            self.ids.note(first, last.counter - first.counter + 1, id);
+        }
+        events
+    }
+
+    fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
+        let mut effects = Effects::default();
+        let events = self.mint(self.agent, id, edit, &mut effects);
+        self.report(Some(id), &effects, out);
+        for event in events {
+            self.list(event);
+        }
+        self.prune();
+    }
+
+    /// Logs an event that is part of the document.
+    pub(super) fn list(&mut self, event: Event<Passage>) {
+        let follows = match &event.act {
+            Act::Type { cell, typed } => self.cells.text(*cell).is_some_and(|text| {
+                let graph = text.graph();
+                graph.entries().get(graph.entry_of(*typed)).is_some_and(|e| e.start < *typed)
+            }),
+            _ => false,
+        };
+        let sealed = self.sealed();
+        self.log.push(event, follows, sealed);
+    }
+
+    /// Reports what an event did to others.
+    fn report(&self, by: Option<EditId>, effects: &Effects, out: &mut Outbox) {
+        out.work(effects.work_units);
+        let Some(by) = by else { return };
+        for edit in effects.hidden.iter().filter_map(|dot| self.ids.of(*dot)) {
+            out.change(Change::Replaced { edit, by });
+        }
+        for (cell, dot) in &effects.rivals {
+            if let Some(edit) = self.ids.of(*dot) {
+                out.change(Change::Conflicted { cell: *cell, edit, with: by });
+            }
+        }
+    }
+
+    fn peer(&self, id: ReplicaId) -> Result<usize, Malformed> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).map_err(|_| Malformed("not a peer"))
+    }
+
+    fn sync(&mut self, id: ReplicaId, out: &mut Outbox) -> Result<(), Malformed> {
+        let at = self.peer(id)?;
+        self.peers[at].offered = false;
+        let peer = &self.peers[at];
+        let greets = !peer.met && (!peer.greeted || self.transport == Transport::Datagram);
+        let ahead = self.is_star && !self.members.is_gone(id);
+        let brings = peer.met || ahead && self.log.reaches(self.base(peer));
+        let version = greets.then(|| self.have.clone());
+        self.say(at, Head { version, asks: greets, ..Head::default() }, brings, out);
+        Ok(())
+    }
+
+    /// What a peer has before anything that is sent to it now.
+    fn base<'a>(&self, peer: &'a Peer) -> &'a Version {
+        match self.transport {
+            Transport::Session => &peer.sent,
+            Transport::Datagram => &peer.acked,
+        }
+    }
+
+    /// Sends a message, with what the peer lacks if it is to have that.
+    fn say(&mut self, at: usize, mut head: Head, brings: bool, out: &mut Outbox) {
+        let peer = &self.peers[at];
+        let base = self.base(peer);
+        let is_gone = self.members.is_gone(peer.id);
+        let reaches = self.log.reaches(base) && !is_gone;
+        let brings = brings && (reaches || !peer.offered);
+        let mut cargo = Cargo::default();
+        let body = if !brings || self.have.beyond(base) == 0 && !is_gone {
+            Body::Events(Vec::new())
+        } else if reaches {
+            let mut events = Vec::new();
+            for (event, skip) in self.log.unknown(peer.cursor, base) {
+                let dots = event.span - skip;
+                let event = self.to_send(event, skip);
+                self.ids.ride(event.first, dots, cargo.elements, &mut cargo.ids);
+                cargo.elements += dots;
+                cargo.content_bytes += event.content_bytes();
+                if let Act::Type { typed, .. } = &event.act {
+                    cargo.content_bytes += typed.text.len() as u64;
+                    out.work(typed.runs.len() as u64);
+                }
+                events.push(event);
+            }
+            out.work(events.len() as u64);
+            Body::Events(events)
+        } else {
+            self.state(is_gone, &mut head, &mut cargo)
+        };
+        self.post(at, head, body, cargo, out);
+        if brings {
+            let peer = &mut self.peers[at];
+            peer.sent.join(&self.have);
+        }
+    }
+
+    /// The whole document as a message.
+    fn state(&self, rebase: bool, head: &mut Head, cargo: &mut Cargo) -> Body {
+        head.version.get_or_insert_with(|| self.have.clone());
+        for (agent, counter) in self.have.iter() {
+            self.ids.ride(Dot { agent, counter: 1 }, counter, cargo.elements, &mut cargo.ids);
+            cargo.elements += counter;
+        }
+        cargo.content_bytes = self.cells.footprint().content_bytes;
+        Body::State { bytes: snapshot::write_state(self), rebase }
+    }
+
+    fn post(&mut self, at: usize, mut head: Head, body: Body, cargo: Cargo, out: &mut Outbox) {
+        let peer = &mut self.peers[at];
+        head.resets |= peer.misled && head.version.is_some();
+        let Some(bytes) = write_message(&head, &body) else { return };
+        out.work_bytes(bytes.len());
+        out.send(peer.id, bytes, cargo);
+        peer.greeted |= head.version.is_some();
+        peer.offered |= matches!(body, Body::State { .. });
+    }
+
+    /// An event as it travels, without its first `skip` dots.
+    pub(super) fn to_send(&self, event: &Event<Passage>, skip: u64) -> Event<Typed> {
+        let Act::Type { cell, typed } = &event.act else { return event.untyped() };
+        let text = self.cells.text(*cell).expect("a logged edit of a text is in its graph");
+        let typed = text.typed(typed + skip as usize..typed + event.span as usize);
+        let act = Act::Type { cell: *cell, typed };
+        Event { first: event.first.plus(skip), span: event.span - skip, act }
+    }
+
+    fn receive(
+        &mut self,
+        from: ReplicaId,
+        bytes: &[u8],
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let at = self.peer(from)?;
+        let (head, body) = read_message(bytes)?;
+        out.work_bytes(bytes.len());
+        let (told, used) = match body {
+            Body::Events(events) => {
+                self.check(&events)?;
+                self.greet_again(from, head.version.as_ref(), &events);
+                if self.members.is_gone(from) {
+                    (Version::new(), if events.is_empty() { Use::All } else { Use::Forgotten })
+                } else {
+                    self.take_events(events, cargo, out)
+                }
+            }
+            Body::State { bytes, rebase } => {
+                let version = head.version.as_ref();
+                let version = version.ok_or(Malformed("a state without its version"))?;
+                let used = self.take_state(from, version, &bytes, rebase, cargo, out)?;
+                (version.clone(), used)
+            }
+        };
+        if let Some(act) = self.members.say(&self.have) {
+            self.tell(act, out);
+        }
+        let mut reply = Head::default();
+        if used != Use::All || head.asks {
+            reply.version = Some(self.have.clone());
+            reply.resets = used != Use::All;
+        } else {
+            for (agent, _) in told.iter() {
+                reply.ack.raise(agent, self.have.get(agent));
+            }
+        }
+        let brings = head.version.is_some();
+        self.learn(at, head, &told);
+        if used == Use::Forgotten {
+            if !self.peers[at].offered {
+                let mut cargo = Cargo::default();
+                let body = self.state(true, &mut reply, &mut cargo);
+                self.post(at, reply, body, cargo, out);
+            }
+        } else {
+            self.say(at, reply, brings, out);
+        }
+        self.prune();
+        Ok(())
+    }
+
+    /// A peer that was gone is heard of under its new name.
+    fn greet_again(&mut self, from: ReplicaId, version: Option<&Version>, events: &[Event<Typed>]) {
+        if !self.members.is_gone(from) {
+            return;
+        }
+        let told = version.into_iter().flat_map(Version::iter).map(|(agent, _)| agent);
+        let made = events.iter().map(|event| event.first.agent);
+        let latest = told.chain(made).filter(|agent| agent.replica() == from).max();
+        if let Some(agent) = latest {
+            self.members.heard(agent, 0, false);
+        }
+    }
+
+    /// Makes an event of this replica's own that is no edit.
+    pub(super) fn tell(&mut self, act: Act<Passage>, out: &mut Outbox) {
+        let first = Dot { agent: self.agent, counter: self.have.get(self.agent) + 1 };
+        self.have.raise(first.agent, first.counter);
+        self.list(Event { first, span: 1, act });
+        self.forget(out);
+    }
+
+    /// Whether events may be applied at all, before any is.
+    fn check(&self, events: &[Event<Typed>]) -> Result<(), Malformed> {
+        for event in events {
+            let author = event.first.agent;
+            if !event.fits(&self.schema) {
+                return Err(Malformed("a cell is of another kind, or there is none"));
+            }
+            if author >= Agent::GENESIS {
+                return Err(Malformed("events by nobody"));
+            }
+            if author == self.agent && !self.have.covers(event.last()) {
+                return Err(Malformed("own events that were never made"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies the events that are new, up to the first that does not follow what is here. Returns how far each agent's events in the message go,
+    /// and how they could be used.
+    fn take_events(
+        &mut self,
+        events: Vec<Event<Typed>>,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> (Version, Use) {
+        let (mut told, mut element, mut used) = (Version::new(), 0, Use::All);
+        let (mut stale, mut heard) = (Stale::new(), false);
+        for event in events {
+            let (first, span, last) = (event.first, event.span, event.last());
+            let have = self.have.get(first.agent);
+            out.work(1);
+            if last.counter > have {
+                let skip = (have + 1).saturating_sub(first.counter);
+                if first.counter > have + 1 || !event.is_ready(&self.have) {
+                    used = Use::Gap;
+                    break;
+                }
+                let Some(event) = self.take_up(event, skip, &mut stale) else {
+                    used = Use::Forgotten;
+                    break;
+                };
+                let arrived = |edit| out.change(Change::Applied { edit });
+                self.ids.take(first, (span, skip), element, &cargo.ids, arrived);
+                let is_news = !matches!(event.act, Act::Saw { .. });
+                self.members.heard(first.agent, span - skip, is_news);
+                self.have.raise(first.agent, last.counter);
+                let mut effects = Effects::default();
+                self.cells.apply(&event, &mut effects);
+                self.report(self.ids.of(event.first), &effects, out);
+                heard |= self.hear(&event);
+                self.list(event);
+            }
+            told.raise(first.agent, last.counter);
+            element += span;
+        }
+        self.merge(stale, out);
+        if heard {
+            self.forget(out);
+        }
+        (told, used)
+    }
+
+    /// The event as it is logged, without its first `skip` dots: what is typed becomes part of the text's graph. `None` where that graph does
+    /// not know the version in which it was typed.
+    pub(super) fn take_up(
+        &mut self,
+        event: Event<Typed>,
+        skip: u64,
+        stale: &mut Stale,
+    ) -> Option<Event<Passage>> {
+        let Event { first, span, act: Act::Type { cell, mut typed } } = event else {
+            return event.into_untyped();
+        };
+        let version = match self.cells.text(cell) {
+            _ if skip > 0 => self.cells.text(cell)?.version(&[first.plus(skip - 1)])?,
+            Some(text) => text.version(&typed.parents)?,
+            None if typed.parents.is_empty() => Vec::new(),
+            None => return None,
+        };
+        let first = first.plus(skip);
+        typed.skip(skip, first.before());
+        let text = self.cells.text_mut(cell);
+        let start = text.graph().end();
+        stale.entry(cell).or_insert_with(|| (start, text.graph().heads().to_vec()));
+        let (mut parents, mut name, mut rest) = (version, first, &typed.text[..]);
+        for (kind, pos, len) in &typed.runs {
+            let bytes = if *kind == Kind::Insert { byte_offset(rest, *len) } else { 0 };
+            let (inserted, after) = rest.split_at(bytes);
+            text.learn(name, &parents, *kind, *pos, *len, inserted);
+            (name, rest) = (name.plus(*len as u64), after);
+            parents.clear();
+            parents.push(text.graph().end() - 1);
+        }
+        Some(Event { first, span: span - skip, act: Act::Type { cell, typed: start } })
+    }
+
+    /// Brings texts up to date.
+    pub(super) fn merge(&mut self, stale: Stale, out: &mut Outbox) {
+        for (cell, (from, heads)) in stale {
+            out.work(self.cells.text_mut(cell).merge(from, heads));
+        }
+    }
+
+    /// Takes note of what a member says that it has, if that is what an event is.
+    fn hear(&mut self, event: &Event<Passage>) -> bool {
+        let Act::Saw { has, gone } = &event.act else { return false };
+        self.members.take(event.first, has, gone);
+        let agent = event.first.agent;
+        let is_latest =
+            !self.have.iter().any(|(a, _)| a.replica() == agent.replica() && a > agent);
+        if let Ok(at) = self.peer(agent.replica())
+            && let Some(has) = self.members.has(agent.replica()).filter(|_| is_latest)
+        {
+            // Said by the member itself, whatever became of its acknowledgements.
+            let peer = &mut self.peers[at];
+            peer.acked.join(has);
+            peer.sent.join(has);
+            peer.cursor = self.log.first_unknown(peer.cursor, &peer.acked);
+        }
+        true
+    }
+
+    /// Forgets the history of texts as far as everybody has it.
+    fn forget(&mut self, out: &mut Outbox) {
+        let Some(stable) = self.members.stable(&self.have) else { return };
+        let mut forgotten = Version::new();
+        for text in self.cells.texts() {
+            out.work(text.forget(&stable, &mut forgotten));
+        }
+        self.log.forget(&forgotten);
+    }
+
+    /// Notes what a message says about its sender.
+    fn learn(&mut self, at: usize, head: Head, told: &Version) {
+        let start = self.log.start();
+        let peer = &mut self.peers[at];
+        if let Some(version) = head.version {
+            if head.resets {
+                peer.sent = version.clone();
+                peer.acked = version;
+                peer.cursor = start;
+            } else {
+                peer.acked.join(&version);
+            }
+            peer.met = true;
+            peer.misled &= head.asks;
+        }
+        peer.acked.join(&head.ack);
+        peer.acked.join(told);
+        peer.sent.join(&peer.acked);
+        peer.cursor = self.log.first_unknown(peer.cursor, &peer.acked);
+    }
+
+    /// The log's position up to which each peer has everything that is waited for.
+    fn waited_for(&self) -> impl Iterator<Item = u64> + '_ {
+        let here = self.peers.iter().filter(|peer| !self.members.is_gone(peer.id));
+        here.map(|peer| peer.cursor)
+    }
+
+    /// The log's position before which some peer has everything: what is there must not change any more.
+    fn sealed(&self) -> u64 {
+        self.peers.iter().map(|peer| peer.cursor).max().unwrap_or(0)
+    }
+
+    /// Drops what every peer has that is not gone.
+    fn prune(&mut self) {
+        let needed = self.waited_for().min();
+        self.log.drop_before(needed.unwrap_or(self.log.end()));
+    }
+}
+
+impl Peer {
+    fn new(id: ReplicaId) -> Self {
+        let (acked, sent) = (Version::new(), Version::new());
+        let (greeted, met, misled, offered) = (false, false, false, false);
+        Peer { id, acked, sent, cursor: 0, greeted, met, misled, offered }
+    }
+}
+
+impl Replica for GraphReplica {
+    fn handle(
+        &mut self,
+        _clock: Clock,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        match input {
+            Input::Edit { id, edit } => self.edit(id, edit, out),
+            Input::Sync { peer } => self.sync(peer, out)?,
+            Input::Receive { from, bytes, cargo } => self.receive(from, bytes, cargo, out)?,
+            Input::Link { peer, state: _ } => {
+                let at = self.peer(peer)?;
+                let peer = &mut self.peers[at];
+                peer.sent = peer.acked.clone();
+                (peer.greeted, peer.met) = (false, false);
+            }
+            Input::Seat(change) => {
+                match change {
+                    SeatChange::Gone { replica } if replica != self.agent.replica() => {
+                        self.members.leave(replica, &self.have);
+                    }
+                    SeatChange::Back { replica } if replica != self.agent.replica() => {
+                        self.members.join(replica);
+                    }
+                    _ => {}
+                }
+                if let Some(act) = self.members.say(&self.have) {
+                    self.tell(act, out);
+                }
+                self.prune();
+            }
+        }
+        Ok(())
+    }
+
+    fn pending(&self, peer: ReplicaId) -> Pending {
+        let Ok(at) = self.peer(peer) else { return Pending::default() };
+        let peer = &self.peers[at];
+        Pending {
+            edits: self.have.beyond(self.base(peer)),
+            exchange_open: peer.greeted && !peer.met || peer.sent.beyond(&peer.acked) > 0,
+        }
+    }
+
+    fn length(&self, cell: Cell) -> usize {
+        self.cells.length(cell)
+    }
+
+    fn render(&self, scope: Scope, out: &mut Rendering) {
+        self.cells.render(scope, out);
+    }
+
+    fn fingerprint(&self, partition: PartitionId) -> u128 {
+        if partition == PartitionId(0) { self.cells.fingerprint() } else { 0 }
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        snapshot::save(self, out);
+    }
+
+    fn footprint(&self) -> Footprint {
+        let mut footprint = self.cells.footprint();
+        let versions = self.peers.iter().map(|peer| peer.acked.len()).sum::<usize>();
+        let entries = versions + self.have.len();
+        footprint.metadata_bytes +=
+            (entries * size_of::<(Agent, u64)>()) as u64 + self.members.bytes();
+        footprint.history_bytes += self.log.bytes();
+        footprint
+    }
+}

@@ -1,0 +1,386 @@
+//! Taking over a peer's whole document, where the peer's history does not reach back to what is here.
+//!
+//! What this replica has and the peer lacks goes on top: as it is where the peer's history knows the versions in which it was made. Where it does
+//! not, nobody can say any more what the positions mean. Then this replica makes its own edits again on the peer's document, under the
+//! same edit ids but in a new life: what it said under its old name and the peer never took up is void everywhere. Edits by others
+//! are left to those who made them.
+
+use super::cells::Cells;
+use super::event::{Act, Event, Passage, Seen, Typed};
+use super::graph::Time;
+use super::log::Log;
+use super::replica::{GraphReplica, Stale, Use};
+use super::snapshot;
+use super::text::Done;
+use crate::contract::{Cargo, Change, Malformed, Outbox};
+use crate::crdt::causal::{Agent, Dot, Version};
+use crate::crdt::counter::Tally;
+use crate::document::{Cell, EditId, ReplicaId, char_count};
+use crate::wire::Reader;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
+
+/// An event that the peer lacks: as it travels, and where the text's graph has it if it is typed.
+struct Lacking {
+    event: Event<Typed>,
+    typed: Option<Time>,
+}
+
+impl GraphReplica {
+    /// Takes over the document of a peer that has `version`. Refused where this replica does not remember all that the peer lacks:
+    /// then the peer lost its memory too, and gets this one's document. With `rebase` the peer takes this replica for one that was
+    /// gone, or could not take up its edits.
+    pub(super) fn take_state(
+        &mut self,
+        from: ReplicaId,
+        version: &Version,
+        state: &[u8],
+        rebase: bool,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<Use, Malformed> {
+        let mut theirs = version.clone();
+        theirs.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
+        let mut reader = Reader::new(state);
+        let cells = snapshot::read_cells(&mut reader, &theirs, &self.schema)?;
+        reader.end()?;
+        if theirs.get(self.agent) > self.have.get(self.agent) {
+            return Err(Malformed("own events that were never made"));
+        }
+        if theirs.beyond(&self.have) == 0 && !rebase {
+            return Ok(Use::All);
+        }
+        if !self.log.reaches(&theirs) && !rebase {
+            return Ok(Use::Gap);
+        }
+        // Of two that take each other to be gone, one goes on and the other one comes back.
+        if rebase && self.members.is_gone(from) && from > self.agent.replica() {
+            return Ok(Use::All);
+        }
+        self.members.welcome(from);
+        out.work_bytes(state.len());
+        let lacking = self.lacking(&theirs);
+        let before = std::mem::replace(&mut self.cells, cells);
+        let newest = self.take_ids(version, cargo, out);
+        let known = std::mem::replace(&mut self.have, theirs.clone());
+        let mut dropped = self.log.dropped().clone();
+        dropped.join(&theirs);
+        self.log = Log::resume(self.log.end(), dropped, Vec::new());
+        for peer in &mut self.peers {
+            peer.cursor = self.log.start();
+        }
+        let rest = if rebase { lacking } else { self.put_on_top(lacking, out) };
+        let renewed = rebase || !rest.is_empty();
+        let mut again = BTreeSet::new();
+        if renewed {
+            self.begin_again(&before, &known, &theirs, rest, &mut again, out);
+        }
+        self.report_comparison(&before, newest, &again, out);
+        Ok(if renewed { Use::Gap } else { Use::All })
+    }
+
+    /// What the log has and a peer lacks.
+    fn lacking(&self, theirs: &Version) -> Vec<Lacking> {
+        let unknown = self.log.unknown(self.log.start(), theirs);
+        unknown
+            .map(|(event, skip)| {
+                let typed = match &event.act {
+                    Act::Type { typed, .. } => Some(typed + skip as usize),
+                    _ => None,
+                };
+                Lacking { event: self.to_send(event, skip), typed }
+            })
+            .collect()
+    }
+
+    /// Takes the ids that came with a document; says which one is the newest.
+    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Option<EditId> {
+        let (mut element, mut newest) = (0, None);
+        for (agent, counter) in version.iter() {
+            let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
+            self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
+                newest = Some(edit);
+                out.change(Change::Applied { edit });
+            });
+            element += counter;
+        }
+        newest
+    }
+
+    /// Applies events as they are, until one was made in a version that is not known; returns that one and the rest.
+    fn put_on_top(&mut self, lacking: Vec<Lacking>, out: &mut Outbox) -> Vec<Lacking> {
+        let mut stale = Stale::new();
+        let mut lacking = VecDeque::from(lacking);
+        while let Some(Lacking { event, typed }) = lacking.pop_front() {
+            let last = event.last();
+            let Some(listed) = self.take_up(event.clone(), 0, &mut stale) else {
+                lacking.push_front(Lacking { event, typed });
+                break;
+            };
+            self.have.raise(last.agent, last.counter);
+            let mut effects = Default::default();
+            self.cells.apply(&listed, &mut effects);
+            out.work(effects.work_units);
+            self.list(listed);
+        }
+        self.merge(stale, out);
+        lacking.into()
+    }
+
+    /// Makes this replica's own edits among `rest` again under a new name.
+    fn begin_again(
+        &mut self,
+        before: &Cells,
+        known: &Version,
+        theirs: &Version,
+        rest: Vec<Lacking>,
+        again: &mut BTreeSet<EditId>,
+        out: &mut Outbox,
+    ) {
+        let shared = meet(known, theirs);
+        let replica = self.agent.replica();
+        self.agent = self.agent.next();
+        let mut texts: BTreeMap<Cell, Replay> = BTreeMap::new();
+        let mut names: BTreeMap<Dot, Dot> = BTreeMap::new();
+        for Lacking { event, typed } in rest {
+            let first = Dot { agent: self.agent, counter: self.have.get(self.agent) + 1 };
+            out.work(1);
+            if event.first.agent.replica() != replica || matches!(event.act, Act::Saw { .. }) {
+                continue;
+            }
+            let mut made: Vec<Event<Passage>> = Vec::new();
+            // Which edit each new name stems from.
+            let mut stems: Vec<(Dot, EditId)> = Vec::new();
+            match (&event.act, typed) {
+                (Act::Type { cell, .. }, Some(start)) => {
+                    let end = start + event.span as usize;
+                    let replay = texts.entry(*cell).or_insert_with(|| {
+                        Replay::new(before, *cell, &shared, &self.cells)
+                    });
+                    replay.go_on(start..end, |at, delete, insert, times| {
+                        let name = made.last().map_or(first, |last| last.last().plus(1));
+                        let text = self.cells.text_mut(*cell);
+                        let typed = text.graph().end();
+                        let (span, work) = text.edit(name, at, delete, insert);
+                        out.work(work);
+                        for (n, time) in (0..span as u64).zip(times) {
+                            let old = event.first.plus((time - start) as u64);
+                            stems.extend(self.ids.of(old).map(|id| (name.plus(n), id)));
+                        }
+                        let act = Act::Type { cell: *cell, typed };
+                        made.push(Event { first: name, span: span as u64, act });
+                    });
+                }
+                _ => {
+                    if let Some(mut same) = event.clone().into_untyped() {
+                        same.first = first;
+                        self.rename(&mut same.act, &names, theirs);
+                        names.insert(event.first, first);
+                        stems.extend(self.ids.of(event.first).map(|id| (first, id)));
+                        let mut effects = Default::default();
+                        self.cells.apply(&same, &mut effects);
+                        out.work(effects.work_units);
+                        made.push(same);
+                    }
+                }
+            }
+            // Where nothing is left to do of an edit, everybody is still to know that it was done.
+            for id in (0..event.span).filter_map(|n| self.ids.of(event.first.plus(n))) {
+                if again.insert(id) && stems.iter().all(|(_, stem)| *stem != id) {
+                    let name = made.last().map_or(first, |last| last.last().plus(1));
+                    made.push(Event { first: name, span: 1, act: Act::Hide { seen: Vec::new() } });
+                    stems.push((name, id));
+                }
+            }
+            for (name, id) in stems {
+                self.ids.note(name, 1, id);
+            }
+            if let Some(last) = made.last().map(Event::last) {
+                self.have.raise(self.agent, last.counter);
+            }
+            made.into_iter().for_each(|event| self.list(event));
+        }
+        for peer in &mut self.peers {
+            // They take this replica to have edits by others that it left to those.
+            peer.misled = true;
+        }
+        self.members.start_over();
+    }
+
+    /// Puts the new names of events in place of the old ones. What was covered of this replica's own additions is all that it has made so far.
+    fn rename<T>(&self, act: &mut Act<T>, names: &BTreeMap<Dot, Dot>, theirs: &Version) {
+        let rename = |dots: &mut Vec<Dot>| {
+            for dot in dots.iter_mut() {
+                *dot = names.get(dot).copied().unwrap_or(*dot);
+            }
+        };
+        match act {
+            Act::Put { seen, .. } | Act::Insert { seen, .. } => rename(seen),
+            Act::Hide { seen } => {
+                for (cell, seen) in seen {
+                    match seen {
+                        Seen::Values(dots) | Seen::Insertions(dots) => rename(dots),
+                        Seen::Tallies(tallies) => {
+                            let void = |(agent, tally): &(Agent, Tally)| {
+                                tally.through > theirs.get(*agent) && agent.replica() == self.agent.replica()
+                            };
+                            if tallies.iter().any(void) {
+                                tallies.retain(|tally| !void(tally));
+                                let own = self.cells.tallies(*cell).into_iter();
+                                let own = own.filter(|(a, _)| a.replica() == self.agent.replica());
+                                let own: Vec<_> = own.collect();
+                                tallies.retain(|(agent, _)| own.iter().all(|(a, _)| a != agent));
+                                tallies.extend(own);
+                                tallies.sort_unstable_by_key(|(agent, _)| *agent);
+                            }
+                        }
+                    }
+                }
+            }
+            Act::Add { .. } | Act::Type { .. } | Act::Saw { .. } => {}
+        }
+    }
+
+    /// Reports what another document shows instead of what was here.
+    fn report_comparison(
+        &self,
+        before: &Cells,
+        newest: Option<EditId>,
+        again: &BTreeSet<EditId>,
+        out: &mut Outbox,
+    ) {
+        let found = before.compare(&self.cells);
+        for (hidden, by) in found.hidden {
+            // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
+            let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
+            if let (Some(edit), Some(by)) = (self.ids.of(hidden), by)
+                && !again.contains(&edit)
+                && edit != by
+            {
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+        for (cell, rival, new) in found.rivals {
+            if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
+                out.change(Change::Conflicted { cell, edit, with });
+            }
+        }
+    }
+}
+
+/// What both versions have.
+fn meet(a: &Version, b: &Version) -> Version {
+    let mut both = Version::new();
+    for (agent, counter) in a.iter() {
+        both.raise(agent, counter.min(b.get(agent)));
+    }
+    both
+}
+
+/// Characters next to one another that are in the text as it was here, in the one taken over, or in both.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    len: usize,
+    here: bool,
+    there: bool,
+}
+
+/// What was done to a text here, on its way to be done again on another one.
+struct Replay {
+    stretches: Vec<Stretch>,
+    done: VecDeque<(Time, Done)>,
+}
+
+impl Replay {
+    fn new(before: &Cells, cell: Cell, shared: &Version, after: &Cells) -> Self {
+        let (here, done) = before.text(cell).map(|text| text.unravel(shared)).unwrap_or_default();
+        let there = after.text(cell).map(|text| text.content()).unwrap_or_default();
+        Replay { stretches: align(&here, &there), done: done.into() }
+    }
+
+    /// Does what was done up to the end of a range of edits: what these did also there, through `make`, which deletes so many
+    /// characters at a position or inserts text, on behalf of the edits of the times given.
+    fn go_on(
+        &mut self,
+        edits: Range<Time>,
+        mut make: impl FnMut(usize, usize, &str, Vec<Time>),
+    ) {
+        while let Some((time, done)) = self.done.pop_front_if(|(time, _)| *time < edits.end) {
+            let own = edits.contains(&time);
+            match done {
+                Done::Inserted(at, text) => {
+                    let (place, len) = (self.cut(at), char_count(&text));
+                    if own {
+                        make(self.there_before(place), 0, &text, (time..time + len).collect());
+                    }
+                    self.stretches.insert(place, Stretch { len, here: true, there: own });
+                }
+                Done::Deleted { at, text, backwards } => {
+                    let count = char_count(&text);
+                    let mut times: Vec<Time> = (time..time + count).collect();
+                    if backwards {
+                        times.reverse();
+                    }
+                    let mut n = self.cut(at);
+                    self.cut(at + count);
+                    let mut gone = 0;
+                    while gone < count && n < self.stretches.len() {
+                        let Stretch { len, here, there } = self.stretches[n];
+                        if here {
+                            self.stretches[n].here = false;
+                            if there && own {
+                                let times = times[gone..gone + len].to_vec();
+                                make(self.there_before(n), len, "", times);
+                                self.stretches[n].there = false;
+                            }
+                            gone += len;
+                        }
+                        n += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The first stretch that begins at a position of the text as it was here.
+    fn cut(&mut self, at: usize) -> usize {
+        let mut left = at;
+        for n in 0..self.stretches.len() {
+            let stretch = self.stretches[n];
+            if left == 0 {
+                return n;
+            }
+            if !stretch.here {
+                continue;
+            }
+            if left < stretch.len {
+                self.stretches[n].len = left;
+                self.stretches.insert(n + 1, Stretch { len: stretch.len - left, ..stretch });
+                return n + 1;
+            }
+            left -= stretch.len;
+        }
+        self.stretches.len()
+    }
+
+    /// Characters of the other text before a stretch.
+    fn there_before(&self, stretch: usize) -> usize {
+        self.stretches[..stretch].iter().filter(|s| s.there).map(|s| s.len).sum()
+    }
+}
+
+/// What two texts share: what they begin with and what they end with. U+FFFD stands for any character.
+fn align(here: &str, there: &str) -> Vec<Stretch> {
+    let same = |pair: &(char, char)| pair.0 == pair.1 || pair.0 == '\u{fffd}';
+    let (here_len, there_len) = (char_count(here), char_count(there));
+    let front = here.chars().zip(there.chars()).take_while(same).count();
+    let most = here_len.min(there_len) - front;
+    let back = here.chars().rev().zip(there.chars().rev()).take(most).take_while(same).count();
+    let stretches = [
+        Stretch { len: front, here: true, there: true },
+        Stretch { len: here_len - front - back, here: true, there: false },
+        Stretch { len: there_len - front - back, here: false, there: true },
+        Stretch { len: back, here: true, there: true },
+    ];
+    stretches.into_iter().filter(|stretch| stretch.len > 0).collect()
+}
