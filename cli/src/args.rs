@@ -237,6 +237,10 @@ pub(crate) struct VectorsArgs {
 pub(crate) enum Kind {
     /// Where text that several replicas insert at the same place ends up
     TextOrder,
+    /// What text a graph of edits ends in
+    ListHistories,
+    /// What versions of a graph of edits have in common, and what not
+    CausalGraph,
     /// What an operation makes of a text
     OtApply,
     /// One operation that does what two do

@@ -2,6 +2,7 @@
 //!
 //! A file has one case a line, as a JSON object. A line may hold several results to compare: each counts.
 
+mod graph;
 mod ot;
 mod text;
 
@@ -36,6 +37,8 @@ type Runner = fn(&[u8]) -> Result<Vec<Outcome>, String>;
 fn runner(kind: Kind) -> (Runner, &'static str) {
     match kind {
         Kind::TextOrder => (text::text_order, text::TEXT_ORDER),
+        Kind::ListHistories => (graph::list_histories, graph::LIST_HISTORIES),
+        Kind::CausalGraph => (graph::causal_graph, graph::CAUSAL_GRAPH),
         Kind::OtApply => (ot::apply, ot::APPLY),
         Kind::OtCompose => (ot::compose, ot::COMPOSE),
         Kind::OtTransform => (ot::transform, ot::TRANSFORM),

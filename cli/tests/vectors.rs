@@ -15,7 +15,7 @@ fn gzipped(text: &str) -> Vec<u8> {
 }
 
 /// A kind, cases that are right, and a case that is wrong: a piece of its first line, and what takes its place.
-const KINDS: [(&str, &[&str], &str, &str); 4] = [
+const KINDS: [(&str, &[&str], &str, &str); 6] = [
     (
         "text-order",
         &[
@@ -24,6 +24,27 @@ const KINDS: [(&str, &[&str], &str, &str); 4] = [
         ],
         "\"fuguemax\":\"b😀\"",
         "\"fuguemax\":\"😀b\"",
+    ),
+    (
+        "list-histories",
+        &[
+            // Agent `a` forks from itself, and deletes what it inserted in the one branch in the other one's future.
+            r#"{"txns":[{"span":[0,2],"parents":[],"agent":"a","seqStart":0,"ops":[[0,0,"x😀"]]},{"span":[2,3],"parents":[1],"agent":"a","seqStart":2,"ops":[[2,0,"é"]]},{"span":[3,4],"parents":[1],"agent":"a","seqStart":3,"ops":[[0,0,"b"]]},{"span":[4,6],"parents":[2,3],"agent":"b","seqStart":0,"ops":[[1,1,""],[3,0,"!"]]}],"endContent":"b😀é!"}"#,
+            r#"{"txns":[],"endContent":""}"#,
+        ],
+        "b😀é!",
+        "b😀!é",
+    ),
+    (
+        "causal-graph",
+        &[
+            r#"{"hist":[{"span":[0,2],"parents":[]},{"span":[2,5],"parents":[0]}],"a":[1],"b":[3],"expect_spans":[[{"start":1,"end":2},"OnlyA"],[{"start":2,"end":4},"OnlyB"]],"expect_common":[0]}"#,
+            r#"{"hist":[{"span":[0,2],"parents":[]},{"span":[2,5],"parents":[0]}],"a":[1],"b":[3],"expect_a":[[1,2]],"expect_b":[[2,4]]}"#,
+            r#"{"hist":[{"span":[0,2],"parents":[]},{"span":[2,5],"parents":[0]}],"frontier":[3],"target":1,"expected":false}"#,
+            r#"{"hist":[],"frontier":[],"target":-1,"expected":true}"#,
+        ],
+        "\"expect_common\":[0]",
+        "\"expect_common\":[1]",
     ),
     (
         "ot-apply",
@@ -145,6 +166,62 @@ fn lines_that_are_no_cases_are_refused() {
             r#"{"replicas":4000000000,"steps":[],"expected":{"fuguemax":"","rga":""}}"#,
             &["not from 1 to 1000"],
         ),
+        (
+            "list-histories",
+            r#"{"txns":[{"span":[0,1],"parents":[0],"agent":"a","seqStart":0,"ops":[[0,0,"a"]]}],"endContent":""}"#,
+            &["expected {\"txns\""],
+        ),
+        (
+            "list-histories",
+            r#"{"txns":[{"span":[0,1],"parents":[],"agent":"a","seqStart":0,"ops":[[1,0,"a"]]}],"endContent":""}"#,
+            &["expected {\"txns\""],
+        ),
+        (
+            "list-histories",
+            r#"{"txns":[{"span":[0,1],"parents":[],"agent":"a","seqStart":0,"ops":[[0,1,""]]}],"endContent":""}"#,
+            &["expected {\"txns\""],
+        ),
+        (
+            "list-histories",
+            r#"{"txns":[{"span":[0,9],"parents":[],"agent":"a","seqStart":0,"ops":[[0,0,"a"]]}],"endContent":""}"#,
+            &["expected {\"txns\""],
+        ),
+        (
+            "list-histories",
+            r#"{"txns":[{"span":[0,1],"parents":[],"agent":"a","seqStart":0,"ops":[[0,0,"a"]]},{"span":[1,2],"parents":[],"agent":"a","seqStart":0,"ops":[[0,0,"a"]]}],"endContent":""}"#,
+            &["expected {\"txns\""],
+        ),
+        (
+            "list-histories",
+            r#"{"txns":[{"span":[0,1],"parents":[],"agent":"a","seqStart":18446744073709551615,"ops":[[0,0,"a"]]}],"endContent":""}"#,
+            &["expected u32"],
+        ),
+        ("causal-graph", r#"{"hist":[]}"#, &["missing field `a`", "\"frontier\": [TIMES]"]),
+        (
+            "causal-graph",
+            r#"{"hist":[{"span":[3,1],"parents":[]}],"frontier":[],"target":-1,"expected":true}"#,
+            &["expected {\"hist\""],
+        ),
+        (
+            "causal-graph",
+            r#"{"hist":[{"span":[0,1],"parents":[5]}],"frontier":[],"target":-1,"expected":true}"#,
+            &["expected {\"hist\""],
+        ),
+        (
+            "causal-graph",
+            r#"{"hist":[{"span":[0,1],"parents":[]}],"frontier":[1],"target":-1,"expected":true}"#,
+            &["expected {\"hist\""],
+        ),
+        (
+            "causal-graph",
+            r#"{"hist":[{"span":[0,1],"parents":[]}],"frontier":[0],"target":1,"expected":true}"#,
+            &["expected {\"hist\""],
+        ),
+        (
+            "causal-graph",
+            r#"{"hist":[{"span":[0,1],"parents":[]}],"frontier":[0],"target":-2,"expected":true}"#,
+            &["`target`"],
+        ),
     ];
     for (kind, line, parts) in cases {
         let (_, good, ..) = KINDS.iter().find(|row| row.0 == *kind).expect("a kind");
@@ -184,6 +261,20 @@ fn all_pass(kind: &str, path: &str, count: usize) {
 #[ignore = "needs RECONVERGE_DATA"]
 fn concurrent_insertions_end_in_the_published_orders() {
     all_pass("text-order", "text-order.jsonl", 2 * 300);
+}
+
+#[test]
+#[ignore = "needs RECONVERGE_DATA"]
+fn graphs_of_edits_end_in_the_published_texts() {
+    all_pass("list-histories", "list-histories.jsonl.gz", 500);
+}
+
+#[test]
+#[ignore = "needs RECONVERGE_DATA"]
+fn versions_of_graphs_compare_as_published() {
+    all_pass("causal-graph", "causal-graph/conflicting.json", 26);
+    all_pass("causal-graph", "causal-graph/diff.json", 14);
+    all_pass("causal-graph", "causal-graph/version_contains.json", 61);
 }
 
 #[test]
