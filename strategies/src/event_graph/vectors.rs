@@ -1,7 +1,7 @@
 //! Histories as plain data, run through the graph and the merging of this strategy: for test vectors that others computed.
 
 use super::graph::{Graph, Time};
-use super::ops::Kind;
+use super::ops::{Kind, Run};
 use super::text::Text;
 use crate::contract::Malformed;
 use crate::crdt::causal::{Agent, Dot};
@@ -89,10 +89,11 @@ pub struct Transaction {
 pub fn final_text(history: &[Transaction]) -> Result<String, Malformed> {
     let names: BTreeMap<&str, u32> = history.iter().map(|txn| (txn.agent.as_str(), 0)).collect();
     let numbers: BTreeMap<&str, u32> = names.into_keys().zip(0..).collect();
+    check_names(history)?;
     let mut text = Text::default();
     for txn in history {
         let (start, end) = (txn.span.times.start, txn.span.times.end);
-        let parents = parents_of(&txn.span, text.graph().end())?;
+        let parents = parents_of(&txn.span, text.graph())?;
         let agent = Agent::new(ReplicaId(numbers[txn.agent.as_str()]), 0);
         let mut first = Dot { agent, counter: txn.first + 1 };
         let (mut next, mut version) = (start, parents);
@@ -117,35 +118,62 @@ pub fn final_text(history: &[Transaction]) -> Result<String, Malformed> {
         }
     }
     text.merge(0, Vec::new());
+    // How long the text was where somebody edited it is known only now.
+    if !text.ops().runs().iter().all(is_within) {
+        return Err(Malformed("an edit is beyond the end of the text"));
+    }
     Ok(text.content())
+}
+
+/// Whether a run of edits that was applied stays within the text that it was made on.
+fn is_within(run: &Run) -> bool {
+    match run.kind {
+        Kind::Insert => run.pos <= run.before,
+        Kind::Delete => run.pos + run.len <= run.before,
+        Kind::Backspace => run.pos < run.before && run.len <= run.pos + 1,
+    }
+}
+
+/// No two edits of an agent have the same number.
+fn check_names(history: &[Transaction]) -> Result<(), Malformed> {
+    let names = history.iter().map(|txn| {
+        let last = txn.first.saturating_add(txn.span.times.len() as u64);
+        (txn.agent.as_str(), txn.first, last)
+    });
+    let mut names: Vec<(&str, u64, u64)> = names.collect();
+    names.sort_unstable();
+    let overlap = |pair: &[(&str, u64, u64)]| pair[0].0 == pair[1].0 && pair[1].1 < pair[0].2;
+    if names.windows(2).any(overlap) {
+        return Err(Malformed("two edits of an agent have the same number"));
+    }
+    Ok(())
 }
 
 fn graph(spans: &[Span]) -> Result<Graph, Malformed> {
     let mut graph = Graph::default();
     for span in spans {
-        graph.push(&parents_of(span, graph.end())?, span.times.len());
+        graph.push(&parents_of(span, &graph)?, span.times.len());
     }
     Ok(graph)
 }
 
-/// The parents of a span, where it starts at `start` and they are earlier.
-fn parents_of(span: &Span, start: Time) -> Result<Vec<Time>, Malformed> {
-    if span.times.start != start || span.times.is_empty() {
+/// The parents of the span that comes next.
+fn parents_of(span: &Span, graph: &Graph) -> Result<Vec<Time>, Malformed> {
+    if span.times.start != graph.end() || span.times.is_empty() {
         return Err(Malformed("spans do not follow one another"));
     }
-    let mut parents = span.parents.clone();
-    parents.sort_unstable();
-    if parents.last().is_some_and(|last| *last >= start) {
-        return Err(Malformed("a parent is no earlier edit"));
-    }
-    Ok(parents)
+    checked(graph, &span.parents)
 }
 
 fn checked(graph: &Graph, version: &[usize]) -> Result<Vec<Time>, Malformed> {
     let mut version = version.to_vec();
     version.sort_unstable();
     if version.last().is_some_and(|last| *last >= graph.end()) {
-        return Err(Malformed("a version names an edit that does not exist"));
+        return Err(Malformed("a version names an edit that does not exist before"));
+    }
+    // They ascend, so only later ones can contain earlier ones.
+    if (1..version.len()).any(|next| graph.contains(&version[next..], version[next - 1])) {
+        return Err(Malformed("a version names an edit that another one of it contains"));
     }
     Ok(version)
 }
