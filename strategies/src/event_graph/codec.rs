@@ -249,12 +249,7 @@ impl EventReader {
         Ok(Event { first, span, act })
     }
 
-    fn typed(
-        &mut self,
-        reader: &mut Reader<'_>,
-        head: u8,
-        first: Dot,
-    ) -> Result<Typed, Malformed> {
+    fn typed(&mut self, reader: &mut Reader<'_>, head: u8, first: Dot) -> Result<Typed, Malformed> {
         let parents = if head & PLAIN == 0 {
             self.dots.read_list(reader)?
         } else if first.counter > 1 {

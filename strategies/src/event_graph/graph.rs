@@ -161,7 +161,8 @@ impl Graph {
             Side::OnlyB => prepend(&mut only_b, range),
             Side::Shared => {}
         };
-        let mut open: BinaryHeap<(Time, Side)> = a.iter().map(|time| (*time, Side::OnlyA)).collect();
+        let mut open: BinaryHeap<(Time, Side)> =
+            a.iter().map(|time| (*time, Side::OnlyA)).collect();
         open.extend(b.iter().map(|time| (*time, Side::OnlyB)));
         // Once all that is open is shared, so is all that comes before.
         let (mut unshared, mut visited) = (open.len(), 0);
@@ -171,7 +172,8 @@ impl Graph {
             let entry = &self.entries[self.entry_of(time)];
             visited += 1;
             let mut end = time + 1;
-            while let Some((next, other)) = open.peek().copied().filter(|(t, _)| *t >= entry.start) {
+            while let Some((next, other)) = open.peek().copied().filter(|(t, _)| *t >= entry.start)
+            {
                 open.pop();
                 unshared -= usize::from(other != Side::Shared);
                 if next + 1 < end {
@@ -211,7 +213,8 @@ impl Graph {
             let mut end = time + 1;
             let all_inside = loop {
                 let Some(next) = open.peek() else { break true };
-                let Some((time, rest)) = next.version.split_last().filter(|(t, _)| **t >= entry.start)
+                let Some((time, rest)) =
+                    next.version.split_last().filter(|(t, _)| **t >= entry.start)
                 else {
                     break false;
                 };
@@ -286,7 +289,8 @@ impl Graph {
                 heads = before[next - 1].clone();
                 advance(&mut heads, &pieces[next - 1].1, time - 1);
             }
-            if versions.keys().all(|version| *version == heads) && (!inside || heads == [time - 1]) {
+            if versions.keys().all(|version| *version == heads) && (!inside || heads == [time - 1])
+            {
                 found.push((time, heads));
             }
         }

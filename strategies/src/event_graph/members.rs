@@ -188,7 +188,8 @@ impl Members {
             gone.insert(reader.replica()?, Agent::read(reader)?);
         }
         let told = Version::read(reader)?;
-        let told_gone = (0..reader.count(1)?).map(|_| reader.replica()).collect::<Result<_, _>>()?;
+        let told_gone =
+            (0..reader.count(1)?).map(|_| reader.replica()).collect::<Result<_, _>>()?;
         Ok(Members { rows, gone, told, told_gone, news: reader.uint()? })
     }
 }

@@ -106,9 +106,11 @@ impl Ops {
         let len = char_count(text);
         let bytes = text.len();
         self.text.push_str(text);
-        if let Some(last) = self.runs.last_mut().filter(|last| {
-            follows && last.kind == Kind::Insert && last.pos + last.len == pos
-        }) {
+        if let Some(last) = self
+            .runs
+            .last_mut()
+            .filter(|last| follows && last.kind == Kind::Insert && last.pos + last.len == pos)
+        {
             last.len += len;
             last.bytes += bytes;
             return;
@@ -249,7 +251,15 @@ impl Ops {
             if !fits || (kind == Kind::Insert && !keeps_text) {
                 return Err(Malformed("a run of edits makes no sense"));
             }
-            ops.runs.push(Run { start: at, len, kind, pos, text: 0, bytes: keeps_text.into(), before });
+            ops.runs.push(Run {
+                start: at,
+                len,
+                kind,
+                pos,
+                text: 0,
+                bytes: keeps_text.into(),
+                before,
+            });
             at += len;
         }
         ops.text = reader.str()?.to_owned();
@@ -289,5 +299,7 @@ impl Kind {
 /// # Errors
 /// [`Malformed`] where it exceeds 32 bits.
 pub fn read_length(length: u64) -> Result<usize, Malformed> {
-    u32::try_from(length).map(|length| length as usize).map_err(|_| Malformed("length out of range"))
+    u32::try_from(length)
+        .map(|length| length as usize)
+        .map_err(|_| Malformed("length out of range"))
 }

@@ -436,8 +436,7 @@ impl GraphReplica {
         let Act::Saw { has, gone } = &event.act else { return false };
         self.members.take(event.first, has, gone);
         let agent = event.first.agent;
-        let is_latest =
-            !self.have.iter().any(|(a, _)| a.replica() == agent.replica() && a > agent);
+        let is_latest = !self.have.iter().any(|(a, _)| a.replica() == agent.replica() && a > agent);
         if let Ok(at) = self.peer(agent.replica())
             && let Some(has) = self.members.has(agent.replica()).filter(|_| is_latest)
         {

@@ -1,8 +1,8 @@
 //! A replica as bytes: its document, as peers that are too far behind get it, and everything else that survives a restart.
 
 use super::cells::{Cells, State};
-use super::event::{Act, Event, Passage};
 use super::codec::{read_events, write_events};
+use super::event::{Act, Event, Passage};
 use super::log::Log;
 use super::members::Members;
 use super::replica::{GraphReplica, Peer, agent};

@@ -154,9 +154,9 @@ impl GraphReplica {
             match (&event.act, typed) {
                 (Act::Type { cell, .. }, Some(start)) => {
                     let end = start + event.span as usize;
-                    let replay = texts.entry(*cell).or_insert_with(|| {
-                        Replay::new(before, *cell, &shared, &self.cells)
-                    });
+                    let replay = texts
+                        .entry(*cell)
+                        .or_insert_with(|| Replay::new(before, *cell, &shared, &self.cells));
                     replay.go_on(start..end, |at, delete, insert, times| {
                         let name = made.last().map_or(first, |last| last.last().plus(1));
                         let text = self.cells.text_mut(*cell);
@@ -222,7 +222,8 @@ impl GraphReplica {
                         Seen::Values(dots) | Seen::Insertions(dots) => rename(dots),
                         Seen::Tallies(tallies) => {
                             let void = |(agent, tally): &(Agent, Tally)| {
-                                tally.through > theirs.get(*agent) && agent.replica() == self.agent.replica()
+                                tally.through > theirs.get(*agent)
+                                    && agent.replica() == self.agent.replica()
                             };
                             if tallies.iter().any(void) {
                                 tallies.retain(|tally| !void(tally));
@@ -300,11 +301,7 @@ impl Replay {
 
     /// Does what was done up to the end of a range of edits: what these did also there, through `make`, which deletes so many
     /// characters at a position or inserts text, on behalf of the edits of the times given.
-    fn go_on(
-        &mut self,
-        edits: Range<Time>,
-        mut make: impl FnMut(usize, usize, &str, Vec<Time>),
-    ) {
+    fn go_on(&mut self, edits: Range<Time>, mut make: impl FnMut(usize, usize, &str, Vec<Time>)) {
         while let Some((time, done)) = self.done.pop_front_if(|(time, _)| *time < edits.end) {
             let own = edits.contains(&time);
             match done {

@@ -52,9 +52,7 @@ impl Content {
                 let end = start + byte_offset(&short[start..], count);
                 short[start..end].to_owned()
             }
-            Content::Long(rope) => {
-                rope.slice_substrings(at..at + count).collect()
-            }
+            Content::Long(rope) => rope.slice_substrings(at..at + count).collect(),
         }
     }
 
@@ -124,6 +122,11 @@ impl Text {
     /// Bytes that it shows.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What was done, in order of local times.
+    pub fn ops(&self) -> &Ops {
+        &self.ops
     }
 
     /// The graph of its edits.
@@ -226,7 +229,15 @@ impl Text {
 
     /// Takes up edits by somebody else, from the name `first` on, each made right after the one before and the first one in the version
     /// `parents`; they show once they are merged.
-    pub fn learn(&mut self, first: Dot, parents: &[Time], kind: Kind, pos: usize, len: usize, text: &str) {
+    pub fn learn(
+        &mut self,
+        first: Dot,
+        parents: &[Time],
+        kind: Kind,
+        pos: usize,
+        len: usize,
+        text: &str,
+    ) {
         let start = self.graph.end();
         let follows = parents == [start.wrapping_sub(1)];
         match kind {
@@ -248,7 +259,8 @@ impl Text {
             let skip = range.start.saturating_sub(run.start);
             let len = run.end().min(range.end) - run.start - skip;
             // A single deletion has no direction.
-            let kind = if run.kind == Kind::Backspace && len == 1 { Kind::Delete } else { run.kind };
+            let kind =
+                if run.kind == Kind::Backspace && len == 1 { Kind::Delete } else { run.kind };
             typed.runs.push((kind, run.pos_after(skip), len));
             if kind == Kind::Insert {
                 typed.text.push_str(self.ops.text_in(run, skip..skip + len));
@@ -265,7 +277,8 @@ impl Text {
         let mut work = 0;
         while at < end {
             let entry = &self.graph.entries()[self.graph.entry_of(at)];
-            let is_next = if at == entry.start { entry.parents == heads } else { heads == [at - 1] };
+            let is_next =
+                if at == entry.start { entry.parents == heads } else { heads == [at - 1] };
             if is_next {
                 let stop = entry.end;
                 work += self.go_on(at..stop);
@@ -362,7 +375,9 @@ impl Text {
         for stretch in self.names.stretches() {
             let seen = (known.get(stretch.first.agent) + 1).saturating_sub(stretch.first.counter);
             let split = stretch.time + (seen as usize).min(stretch.len);
-            for (range, pieces) in [(stretch.time..split, &mut old), (split..stretch.end(), &mut new)] {
+            for (range, pieces) in
+                [(stretch.time..split, &mut old), (split..stretch.end(), &mut new)]
+            {
                 self.graph.pieces(range, |range, parents| pieces.push((range, parents.to_vec())));
             }
         }
@@ -372,10 +387,13 @@ impl Text {
         let mut done = Vec::new();
         for (range, parents) in new {
             tracker.replay(range, &parents, &mut ops, |time, effect| {
-                done.push((time, match effect {
-                    Effect::Insert(at, text) => Done::Inserted(at, text.to_owned()),
-                    Effect::Delete(at, count) => self.deleted(time, at, count),
-                }));
+                done.push((
+                    time,
+                    match effect {
+                        Effect::Insert(at, text) => Done::Inserted(at, text.to_owned()),
+                        Effect::Delete(at, count) => self.deleted(time, at, count),
+                    },
+                ));
             });
         }
         let mut text = self.content();
@@ -454,7 +472,11 @@ impl Text {
         for entry in self.graph.entries() {
             writer.uint((entry.end - entry.start) as u64);
             writer.count(entry.parents.len());
-            entry.parents.iter().rev().for_each(|parent| writer.uint((entry.start - parent) as u64));
+            entry
+                .parents
+                .iter()
+                .rev()
+                .for_each(|parent| writer.uint((entry.start - parent) as u64));
         }
         self.ops.write(writer, whole);
         writer.str(&self.content());
@@ -464,7 +486,11 @@ impl Text {
     ///
     /// # Errors
     /// [`Malformed`] where it makes no sense, or names a dot that `have` does not cover.
-    pub fn read(reader: &mut Reader<'_>, dots: &mut Dots, have: &Version) -> Result<Self, Malformed> {
+    pub fn read(
+        reader: &mut Reader<'_>,
+        dots: &mut Dots,
+        have: &Version,
+    ) -> Result<Self, Malformed> {
         let mut known = |reader: &mut Reader<'_>, len: u64| {
             let dot = dots.read_some(reader)?;
             let is_known = len > 0 && have.covers(dot.plus(len - 1));
@@ -525,10 +551,7 @@ impl Text {
 
 /// Pieces of the graph, each with the version that it was made in, ordered so that each comes after those that it follows and, where
 /// that leaves a choice, right after one that it follows: so a branch is replayed to its end before another one begins.
-fn depth_first(
-    graph: &Graph,
-    spans: &[(Range<Time>, Side)],
-) -> Vec<(Range<Time>, Vec<Time>)> {
+fn depth_first(graph: &Graph, spans: &[(Range<Time>, Side)]) -> Vec<(Range<Time>, Vec<Time>)> {
     let mut pieces: Vec<(Range<Time>, Vec<Time>)> = Vec::new();
     for (span, _) in spans {
         graph.pieces(span.clone(), |range, parents| pieces.push((range, parents.to_vec())));

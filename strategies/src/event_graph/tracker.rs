@@ -146,7 +146,8 @@ impl<'a> Tracker<'a> {
             if other.state > 0 {
                 break;
             }
-            let (left_key, own_right_key) = *keys.get_or_insert_with(|| (key(left), right_key(right)));
+            let (left_key, own_right_key) =
+                *keys.get_or_insert_with(|| (key(left), right_key(right)));
             let others_left = key(other.left);
             if others_left < left_key {
                 break;
@@ -263,7 +264,8 @@ impl<'a> Tracker<'a> {
     }
 
     fn toggle_deletions(&mut self, range: Range<Time>, forth: bool) {
-        let from = self.targets.range(..=range.start).next_back().map_or(range.start, |(at, _)| *at);
+        let from =
+            self.targets.range(..=range.start).next_back().map_or(range.start, |(at, _)| *at);
         let found: Vec<(Time, Target)> =
             self.targets.range(from..range.end).map(|(at, target)| (*at, *target)).collect();
         for (at, target) in found {

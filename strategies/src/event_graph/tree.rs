@@ -113,8 +113,7 @@ impl Tree {
     /// A tree without characters.
     pub fn new() -> Self {
         let leaf = Leaf { items: Vec::new(), parent: 0, next: NONE };
-        let root =
-            Node { children: vec![(0, Sum::default())], parent: NONE, above_leaves: true };
+        let root = Node { children: vec![(0, Sum::default())], parent: NONE, above_leaves: true };
         Tree {
             leaves: vec![leaf],
             nodes: vec![root],
