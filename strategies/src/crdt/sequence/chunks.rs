@@ -103,6 +103,23 @@ impl Chunks {
         self.get(place).map(|item| (place, item))
     }
 
+    /// The place of the character before the one at a place.
+    pub fn before(&self, place: Place) -> Option<Place> {
+        if place.offset > 0 {
+            return Some(Place { offset: place.offset - 1, ..place });
+        }
+        let (chunk, item) = match place.item.checked_sub(1) {
+            Some(item) => (place.chunk, item),
+            None => {
+                let rank = self.chunks[place.chunk as usize].rank.checked_sub(1)?;
+                let chunk = self.order[rank as usize];
+                (chunk, self.chunks[chunk as usize].items.len() - 1)
+            }
+        };
+        let offset = self.chunks[chunk as usize].items[item].len - 1;
+        Some(Place { chunk, item, offset })
+    }
+
     /// What orders places as in the text.
     pub fn key(&self, place: Place) -> (u32, usize, u32) {
         (self.chunks[place.chunk as usize].rank, place.item, place.offset)
@@ -205,6 +222,25 @@ impl Chunks {
         (len, bytes)
     }
 
+    /// Takes out deleted characters of one item, from a place on.
+    pub fn remove(&mut self, place: Place, len: u32) {
+        let end = place.offset + len;
+        if end < self.at(place).len {
+            self.cut(Place { offset: end, ..place });
+        }
+        let Place { chunk, item, .. } = self.cut(place);
+        let items = &mut self.chunks[chunk as usize].items;
+        let gone = items.remove(item);
+        debug_assert!(gone.is_deleted(), "what is shown is not taken out");
+        self.index.remove(&gone.first);
+        if items.is_empty() && self.order.len() > 1 {
+            self.order.remove(self.chunks[chunk as usize].rank as usize);
+            self.rank();
+        } else {
+            self.keep_short(chunk);
+        }
+    }
+
     fn at(&self, place: Place) -> &Item {
         &self.chunks[place.chunk as usize].items[place.item]
     }
@@ -251,6 +287,11 @@ impl Chunks {
         }
         let next = self.chunks[chunk as usize].rank as usize + 1;
         self.order.splice(next..next, fresh);
+        self.rank();
+    }
+
+    /// Says again which chunk is where, after there came new ones or one went.
+    fn rank(&mut self) {
         for (rank, number) in (0..).zip(&self.order) {
             self.chunks[*number as usize].rank = rank;
         }

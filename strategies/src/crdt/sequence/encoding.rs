@@ -28,6 +28,8 @@ impl Sequence {
                 writer.str(&item.text);
             }
         }
+        writer.count(self.settled.len());
+        self.settled.iter().for_each(|dot| dots.write(writer, *dot));
     }
 
     /// Reads what [`Sequence::write`] wrote, with the agents of `have`.
@@ -47,7 +49,15 @@ impl Sequence {
             lists
                 .push((0..reader.count(5)?).map(|_| items.next(reader)).collect::<Result<_, _>>()?);
         }
-        Ok(Sequence::from_lists(order, clock, lists))
+        let mut text = Sequence::from_lists(order, clock, lists);
+        for _ in 0..reader.count(1)? {
+            let dot = items.dots.read_some(reader)?;
+            let item = text.chunks.find(dot).and_then(|place| text.chunks.get(place));
+            if !item.is_some_and(Item::is_deleted) || !text.settled.insert(dot) {
+                return Err(Malformed("a character was not deleted, or is kept twice"));
+            }
+        }
+        Ok(text)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod chunks;
 mod encoding;
+mod forgetting;
 mod item;
 mod order;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use crate::document::{byte_offset, char_count};
 use chunks::{Chunks, Place};
 pub use item::{Item, RUN_CHARS};
 pub use order::{Claim, TextOrder};
+use std::collections::BTreeSet;
 
 /// A text, deleted characters included as dots.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Sequence {
     /// Greatest Lamport timestamp seen.
     clock: u64,
     chunks: Chunks,
+    /// Deleted characters that were kept by [`Sequence::forget`].
+    settled: BTreeSet<Dot>,
     /// Bytes of visible text.
     bytes: usize,
 }
@@ -38,7 +42,8 @@ impl Sequence {
     /// A text of these chunks of items, which are in order and whose dots do not overlap; `clock` is the greatest timestamp seen.
     pub fn from_lists(order: TextOrder, clock: u64, lists: Vec<Vec<Item>>) -> Self {
         let bytes = lists.iter().flatten().map(|item| item.text.len()).sum();
-        Sequence { order, clock, chunks: Chunks::from_items(lists), bytes }
+        let (chunks, settled) = (Chunks::from_items(lists), BTreeSet::new());
+        Sequence { order, clock, chunks, settled, bytes }
     }
 
     /// The items chunk by chunk, as [`Sequence::from_lists`] takes them.
@@ -78,14 +83,18 @@ impl Sequence {
         Footprint {
             content_bytes: self.bytes as u64,
             metadata_bytes: (self.items() - deleted) as u64 * item,
-            history_bytes: deleted as u64 * item,
+            history_bytes: deleted as u64 * item + (self.settled.len() * size_of::<Dot>()) as u64,
         }
     }
 
     /// The dots of all visible characters.
     pub fn visible(&self) -> Vec<Span> {
+        self.spans(|item| !item.is_deleted())
+    }
+
+    fn spans(&self, which: impl Fn(&Item) -> bool) -> Vec<Span> {
         let mut spans: Vec<Span> =
-            self.lists().flatten().filter(|item| !item.is_deleted()).map(Item::span).collect();
+            self.lists().flatten().filter(|item| which(item)).map(Item::span).collect();
         spans.sort_unstable();
         spans.dedup_by(|next, span| {
             let adjacent = span.end() == next.first;
