@@ -27,6 +27,8 @@ mod replica;
 mod snapshot;
 mod state;
 mod text;
+#[cfg(test)]
+mod tests;
 mod tracker;
 mod tree;
 pub mod vectors;
