@@ -18,6 +18,11 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &crdt::OP,
         &crdt::SCUTTLEBUTT,
         &event_graph::EventGraph,
+        &crdt::groups::STATE,
+        &crdt::groups::DELTA,
+        &crdt::groups::DELTA_BP,
+        &crdt::groups::DELTA_RR,
+        &crdt::groups::DELTA_BP_RR,
         &online_only::OnlineOnly,
         &full_copy::FullCopy,
     ]

@@ -52,6 +52,29 @@ impl Attribution {
         (dot.counter < stretch.end()).then(|| stretch.cut(dot.counter, dot.counter + 1).id)
     }
 
+    /// The first dot of an edit under one agent.
+    pub fn find(&self, agent: Agent, id: EditId) -> Option<Dot> {
+        let stretches = self.stretches.get(&agent)?;
+        // Ids ascend with dots, in honest cargo.
+        let after = stretches.partition_point(|stretch| stretch.id <= id);
+        let mut at = after.checked_sub(1)?;
+        while at > 0 && stretches[at - 1].last_id() == id {
+            at -= 1;
+        }
+        let stretch = &stretches[at];
+        let steps = id.sequence.wrapping_sub(stretch.id.sequence);
+        let within = stretch.id.origin == id.origin
+            && (steps == 0 || stretch.stepping && steps < stretch.len);
+        within.then(|| Dot { agent, counter: stretch.first + steps })
+    }
+
+    /// The first dot of an edit under the latest life of its origin that knows it.
+    pub fn find_any(&self, id: EditId) -> Option<Dot> {
+        let [first, last] = [0, u32::MAX].map(|life| Agent::new(id.origin, life));
+        let mut agents = self.stretches.range(first..=last).rev();
+        agents.find_map(|(agent, _)| self.find(*agent, id))
+    }
+
     /// Notes that `len` dots stem from one edit; true where that edit is new here, which it is not if the dots before stem from it too.
     pub fn note(&mut self, first: Dot, len: u64, id: EditId) -> bool {
         self.push(first.agent, Stretch { first: first.counter, len, id, stepping: false })

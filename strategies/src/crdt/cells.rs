@@ -147,6 +147,14 @@ impl Cells {
         self.states.entry(cell).or_insert_with(|| State::new(kind, self.text_order))
     }
 
+    /// Lets a cell be changed; `change` says whether what it shows may be another.
+    pub fn revise(&mut self, cell: Cell, kind: FieldKind, change: impl FnOnce(&mut State) -> bool) {
+        let state = self.states.entry(cell).or_insert_with(|| State::new(kind, self.text_order));
+        if change(state) {
+            self.digests.get_mut().stale.insert(cell);
+        }
+    }
+
     /// Makes a change part of the document; its cells are of the kinds it takes them for, and everything it refers to is here.
     pub fn apply(&mut self, delta: &Delta, effects: &mut Effects) {
         effects.work_units += 1;
@@ -400,11 +408,18 @@ impl Author<'_> {
     /// kinds of cells never show a conflict; an answer to one replaces what it shows.
     fn resolve(&mut self, cell: Cell, content: &Content, seen: &[Mark]) {
         if let Content::Register(answer) = content {
-            let named = match self.cells.states.get(&cell) {
+            let mut named = match self.cells.states.get(&cell) {
                 Some(State::Register(register)) if seen.is_empty() => register.dots(),
                 Some(State::Register(register)) => register.named(seen),
                 _ => Vec::new(),
             };
+            if let (Some(_), Some(State::Register(register))) =
+                (answer, self.cells.states.get(&cell))
+            {
+                // Nobody is his own rival: a value replaces what its author put before, also since the conflict was shown.
+                let own = register.dots().into_iter().filter(|dot| dot.agent == self.next.agent);
+                named.extend(own.filter(|dot| !named.contains(dot)).collect::<Vec<_>>());
+            }
             match answer {
                 Some(value) => self.add(1, Op::Put { cell, value: value.clone(), seen: named }),
                 None => self.hide(vec![(cell, Seen::Values(named))]),

@@ -119,6 +119,11 @@ impl Dots {
         if dot.is_none() { Err(Malformed("a dot is missing")) } else { Ok(dot) }
     }
 
+    /// Whether an agent of the table was never named.
+    pub fn has_unused(&self) -> bool {
+        self.used.contains(&false)
+    }
+
     /// Writes some dots, with their number.
     pub fn write_list(&mut self, writer: &mut Writer, dots: &[Dot]) {
         writer.count(dots.len());
@@ -208,7 +213,7 @@ pub fn read_deltas(reader: &mut Reader<'_>) -> Result<Vec<Delta>, Malformed> {
             deltas.push(delta);
         }
     }
-    if all.dots.used.contains(&false) {
+    if all.dots.has_unused() {
         return Err(Malformed("table names an agent without use"));
     }
     Ok(deltas)

@@ -39,6 +39,24 @@ impl Counter {
         self.standing.insert(dot);
     }
 
+    /// Takes in how far an agent's additions go; true where that is further than known.
+    pub fn raise(&mut self, agent: Agent, added: Tally) -> bool {
+        let own = &mut self.shares.entry(agent).or_default().added;
+        let is_news = added.through > own.through;
+        if is_news {
+            *own = added;
+        }
+        is_news
+    }
+
+    /// Notes for reports that an addition that is part of a sum stands, unless a delete has covered it.
+    pub fn note_standing(&mut self, dot: Dot) {
+        let share = self.shares.get(&dot.agent).copied().unwrap_or_default();
+        if share.reset.through < dot.counter && dot.counter <= share.added.through {
+            self.standing.insert(dot);
+        }
+    }
+
     /// What a delete covers that is made now.
     pub fn seen(&self) -> Vec<(Agent, Tally)> {
         self.shares

@@ -13,6 +13,7 @@ pub(crate) mod causal;
 mod cells;
 pub(crate) mod codec;
 pub(crate) mod counter;
+pub mod groups;
 mod op;
 pub(crate) mod register;
 mod sequence;

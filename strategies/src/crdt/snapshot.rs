@@ -14,6 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Appends the document of a replica that has `have`.
 pub fn write_cells(writer: &mut Writer, have: &Version, cells: &Cells) {
+    write_states(writer, have, cells, true);
+}
+
+/// Appends the document of a replica that has `have` without what only reports need; [`read_cells`] reads that too.
+pub fn write_bare_cells(writer: &mut Writer, have: &Version, cells: &Cells) {
+    write_states(writer, have, cells, false);
+}
+
+fn write_states(writer: &mut Writer, have: &Version, cells: &Cells, for_reports: bool) {
     let mut dots = Dots::of(have.agents());
     writer.count(cells.states().len());
     for (cell, state) in cells.states() {
@@ -33,6 +42,10 @@ pub fn write_cells(writer: &mut Writer, have: &Version, cells: &Cells) {
                         dots.write(writer, Dot { agent: *agent, counter: tally.through });
                         writer.int(tally.sum);
                     }
+                }
+                if !for_reports {
+                    writer.count(0);
+                    continue;
                 }
                 writer.count(counter.standing().len());
                 counter.standing().iter().for_each(|dot| dots.write(writer, *dot));

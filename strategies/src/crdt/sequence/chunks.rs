@@ -210,16 +210,22 @@ impl Chunks {
         let items = &mut self.chunks[start.chunk as usize].items;
         let bytes = items[start.item].text.len();
         items[start.item].delete();
-        for after in [start.item + 1, start.item] {
+        self.join_around(start);
+        self.shrink(start.chunk, len as usize);
+        self.keep_short(start.chunk);
+        (len, bytes)
+    }
+
+    /// Makes an item one with those beside it, where they can be.
+    pub fn join_around(&mut self, place: Place) {
+        let items = &mut self.chunks[place.chunk as usize].items;
+        for after in [place.item + 1, place.item] {
             if after > 0 && after < items.len() && items[after - 1].joins(&items[after]) {
                 let gone = items.remove(after);
                 items[after - 1].len += gone.len;
                 self.index.remove(&gone.first);
             }
         }
-        self.shrink(start.chunk, len as usize);
-        self.keep_short(start.chunk);
-        (len, bytes)
     }
 
     /// Takes out deleted characters of one item, from a place on.

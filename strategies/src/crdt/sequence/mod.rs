@@ -8,6 +8,7 @@ mod chunks;
 mod encoding;
 mod forgetting;
 mod item;
+mod merging;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -139,15 +140,22 @@ impl Sequence {
     /// Inserts text, not empty, that was inserted elsewhere behind `left` with a claim in this text's order. A neighbour that is not
     /// here counts as the start or the end. Returns how many items were looked at.
     pub fn insert_beside(&mut self, first: Dot, left: Dot, claim: Claim, text: &str) -> u64 {
+        let (place, looked_at) = self.place_beside(first, left, claim);
+        self.put(place, first, left, claim, text);
+        looked_at
+    }
+
+    /// Where something goes that was inserted elsewhere, and how many items were looked at.
+    fn place_beside(&mut self, first: Dot, left: Dot, claim: Claim) -> (Place, u64) {
         match claim {
-            Claim::Before(right) => self.insert_between(first, left, right, text),
-            Claim::At(time) => self.insert_timed(first, left, time, text),
+            Claim::Before(right) => self.place_between(first, left, right),
+            Claim::At(time) => self.place_timed(first, left, time),
         }
     }
 
     /// [`TextOrder::Rga`]: passes everything that is newer. All that stands behind a newer one is newer still, so the first one that is
     /// not ends those to be passed.
-    fn insert_timed(&mut self, first: Dot, left: Dot, time: u64, text: &str) -> u64 {
+    fn place_timed(&mut self, first: Dot, left: Dot, time: u64) -> (Place, u64) {
         let behind = self.behind(left);
         let mut place = self.cut_behind(behind);
         let mut looked_at = 1;
@@ -159,15 +167,13 @@ impl Sequence {
             }
             place = Place { item: at.item + 1, ..at };
         }
-        self.put(place, first, left, Claim::At(time), text);
-        looked_at
+        (place, looked_at)
     }
 
-    fn insert_between(&mut self, first: Dot, left: Dot, right: Dot, text: &str) -> u64 {
+    fn place_between(&mut self, first: Dot, left: Dot, right: Dot) -> (Place, u64) {
         let behind = self.behind(left);
         if self.dot_after(behind) == right {
-            self.put(behind, first, left, Claim::Before(right), text);
-            return 1;
+            return (behind, 1);
         }
         if let Some(place) = self.known(right) {
             self.chunks.cut(place);
@@ -175,8 +181,7 @@ impl Sequence {
         let behind = self.behind(left);
         let behind = self.cut_behind(behind);
         let (place, looked_at) = self.scan(behind, first, left, right);
-        self.put(place, first, left, Claim::Before(right), text);
-        1 + looked_at
+        (place, 1 + looked_at)
     }
 
     /// Deletes the characters with these dots, as far as they are here. Returns how many items were looked at.

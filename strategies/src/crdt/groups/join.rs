@@ -1,0 +1,302 @@
+//! Joining a group, or another replica's whole state, with the state of this one. Both say what was new.
+//!
+//! A state keeps only what is there; its version stands for all that it once had. So what the version covers and the state lacks is
+//! hidden, and stays so.
+
+use super::group::{Group, Part};
+use super::passage::{Run, in_causal_order};
+use super::spans;
+use crate::contract::Malformed;
+use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
+use crate::crdt::cells::{Cells, State};
+use crate::crdt::counter::{Counter, Share};
+use crate::crdt::register::Register;
+use crate::crdt::sequence::Sequence;
+use crate::crdt::set::Set;
+use crate::document::{Cell, FieldKind, Value};
+use std::collections::BTreeMap;
+
+/// What a join did besides making the state greater.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Values that are now shown beside a new one: the cell, the value, the new one.
+    pub rivals: Vec<(Cell, Dot, Dot)>,
+    /// Values and additions that are hidden now.
+    pub gone: Vec<(Cell, Dot)>,
+    /// Elements visited.
+    pub work_units: u64,
+}
+
+/// The runs of each text of a group that are new to a state that has `have`, in an order in which they can be inserted.
+pub type NewRuns = BTreeMap<Cell, Vec<(Dot, Run)>>;
+
+/// Finds those runs.
+///
+/// # Errors
+/// [`Malformed`] where there is no such order.
+pub fn new_runs(group: &Group, have: &Version) -> Result<NewRuns, Malformed> {
+    let mut all = NewRuns::new();
+    for (cell, part) in group.parts() {
+        if let Part::Text(passage) = part {
+            let runs = passage.runs().iter().map(|(first, run)| (*first, run));
+            all.insert(*cell, order_new(runs, have)?);
+        }
+    }
+    Ok(all)
+}
+
+fn order_new<'a>(
+    runs: impl Iterator<Item = (Dot, &'a Run)>,
+    have: &Version,
+) -> Result<Vec<(Dot, Run)>, Malformed> {
+    let new = runs.filter_map(|(first, run)| {
+        let part = spans::beyond(run.span(first), have)?;
+        Some((part.first, run.cut(first, part)))
+    });
+    in_causal_order(new.collect())
+}
+
+/// Joins a group that was checked, and whose new runs were found, with the state of a replica that has `have`. Returns the part of the
+/// group that is new: the join of those of its join-irreducible elements that the state did not have.
+pub fn join_group(
+    cells: &mut Cells,
+    have: &mut Version,
+    group: &Group,
+    runs: &NewRuns,
+    effects: &mut Effects,
+) -> Group {
+    let mut covers = Vec::new();
+    for part in group.covers().iter().filter_map(|span| spans::beyond(*span, have)) {
+        insert_span(&mut covers, part);
+    }
+    effects.work_units += group.covers().len() as u64;
+    // Every change has a dot, hidings too: a group without a new dot brings nothing new.
+    let mut delta = Group::covering(covers);
+    if delta.covers().is_empty() {
+        return delta;
+    }
+    for (cell, part) in group.parts() {
+        let mut new = Join { cell: *cell, have, delta: &mut delta, effects };
+        cells.revise(*cell, part.kind(), |state| match (state, part) {
+            (State::Register(register), Part::Register(puts)) => new.register(register, puts),
+            (State::Counter(counter), Part::Counter(shares)) => {
+                let mut changed = false;
+                for (agent, share) in shares {
+                    changed |= new.share(counter, *agent, share);
+                }
+                changed
+            }
+            (State::Set(set), Part::Set(insertions)) => {
+                let mut changed = false;
+                for (dot, element) in insertions {
+                    changed |= new.insertion(set, *dot, element.as_ref());
+                }
+                changed
+            }
+            (State::Text(text), Part::Text(passage)) => {
+                let runs = runs.get(cell).map_or(&[][..], Vec::as_slice);
+                let dead = passage.runs().iter().filter(|(_, run)| run.is_deleted());
+                let dead = dead.map(|(first, run)| run.span(*first));
+                let hidden = passage.hidden().iter().copied().chain(dead);
+                new.text(text, runs, hidden)
+            }
+            _ => false,
+        });
+    }
+    for span in group.covers() {
+        have.raise(span.first.agent, span.end().counter - 1);
+    }
+    delta
+}
+
+/// Joins another replica's whole state with this one's. Nothing happens where the other one's version tells nothing new.
+///
+/// # Errors
+/// [`Malformed`] where a text makes no sense; nothing has changed then.
+pub fn join_state(
+    cells: &mut Cells,
+    have: &mut Version,
+    theirs: &Cells,
+    version: &Version,
+    effects: &mut Effects,
+) -> Result<(), Malformed> {
+    let mut texts = NewRuns::new();
+    for (cell, state) in theirs.states() {
+        if let State::Text(text) = state {
+            let new = text.runs().filter(|item| !have.covers(item.last()));
+            let runs: Vec<_> = new.map(|item| (item.first, Run::of(item))).collect();
+            texts.insert(*cell, order_new(runs.iter().map(|(first, run)| (*first, run)), have)?);
+        }
+    }
+    // What is new is not asked for: somebody who gets a whole state passes on a whole state.
+    let mut unused = Group::default();
+    for (cell, their) in theirs.states() {
+        let mut new = Join { cell: *cell, have, delta: &mut unused, effects };
+        cells.revise(*cell, kind_of(their), |state| match (state, their) {
+            (State::Register(register), State::Register(their)) => {
+                let mut puts: BTreeMap<Agent, (u64, Option<Value>)> = BTreeMap::new();
+                let gone = gone(register.dots(), |dot| their.dots().contains(&dot), version);
+                puts.extend(gone.map(|dot| (dot.agent, (dot.counter, None))));
+                let shown = their.values().iter();
+                puts.extend(shown.map(|(dot, v)| (dot.agent, (dot.counter, Some(v.clone())))));
+                new.register(register, &puts)
+            }
+            (State::Counter(counter), State::Counter(their)) => {
+                let mut changed = false;
+                for (agent, share) in their.shares() {
+                    changed |= new.share(counter, *agent, share);
+                }
+                changed
+            }
+            (State::Set(set), State::Set(their)) => {
+                let mine: Vec<Dot> = set.insertions().keys().copied().collect();
+                let gone = gone(mine, |dot| their.insertions().contains_key(&dot), version);
+                let mut changed = false;
+                for dot in gone {
+                    changed |= new.insertion(set, dot, None);
+                }
+                for (dot, element) in their.insertions() {
+                    changed |= new.insertion(set, *dot, Some(element));
+                }
+                changed
+            }
+            (State::Text(text), State::Text(their)) => {
+                let runs = texts.get(cell).map_or(&[][..], Vec::as_slice);
+                let dead = their.runs().filter(|item| item.is_deleted()).map(|item| item.span());
+                new.text(text, runs, dead)
+            }
+            _ => false,
+        });
+    }
+    have.join(version);
+    Ok(())
+}
+
+/// Those of these dots that another replica has seen and shows no more.
+fn gone(
+    mine: Vec<Dot>,
+    shows: impl Fn(Dot) -> bool,
+    version: &Version,
+) -> impl Iterator<Item = Dot> {
+    mine.into_iter().filter(move |dot| version.covers(*dot) && !shows(*dot))
+}
+
+fn kind_of(state: &State) -> FieldKind {
+    match state {
+        State::Register(_) => FieldKind::Register,
+        State::Counter(_) => FieldKind::Counter,
+        State::Set(_) => FieldKind::Set,
+        State::Text(_) => FieldKind::Text,
+    }
+}
+
+/// Joining one cell; each step says whether what is shown may be another.
+struct Join<'a> {
+    cell: Cell,
+    /// What was there before the join.
+    have: &'a Version,
+    delta: &'a mut Group,
+    effects: &'a mut Effects,
+}
+
+impl Join<'_> {
+    fn register(
+        &mut self,
+        register: &mut Register,
+        puts: &BTreeMap<Agent, (u64, Option<Value>)>,
+    ) -> bool {
+        let (mut gone, mut shown) = (Vec::new(), Vec::new());
+        self.effects.work_units += (puts.len() + register.values().len()) as u64;
+        for (agent, (counter, value)) in puts {
+            let dot = Dot { agent: *agent, counter: *counter };
+            let is_new = !self.have.covers(dot);
+            let own =
+                register.values().iter().map(|(dot, _)| *dot).filter(|own| own.agent == *agent);
+            let overtaken = |own: &Dot| match value {
+                Some(_) => is_new && own.counter < *counter,
+                None => own.counter <= *counter,
+            };
+            let before = gone.len();
+            gone.extend(own.filter(overtaken));
+            if is_new || gone.len() > before {
+                self.delta.part(self.cell, FieldKind::Register).put(dot, value.clone());
+            }
+            if let Some(value) = value.as_ref().filter(|_| is_new) {
+                shown.push((dot, value.clone()));
+            }
+        }
+        register.hide(&gone, &mut Vec::new());
+        for (dot, value) in &shown {
+            register.put(*dot, value.clone(), &[], &mut Vec::new());
+        }
+        for (n, (dot, _)) in shown.iter().enumerate() {
+            let later = |rival: &Dot| shown[n..].iter().any(|(other, _)| other == rival);
+            let rivals = register.rivals(*dot).filter(|rival| !later(rival));
+            self.effects.rivals.extend(rivals.map(|rival| (self.cell, rival, *dot)));
+        }
+        let changed = !gone.is_empty() || !shown.is_empty();
+        self.effects.gone.extend(gone.into_iter().map(|dot| (self.cell, dot)));
+        changed
+    }
+
+    fn share(&mut self, counter: &mut Counter, agent: Agent, share: &Share) -> bool {
+        self.effects.work_units += 1;
+        let own = counter.shares().get(&agent).copied().unwrap_or_default();
+        let mut new = Share::default();
+        if share.added.through > own.added.through && counter.raise(agent, share.added) {
+            new.added = share.added;
+        }
+        if share.reset.through > own.reset.through {
+            let mut gone = Vec::new();
+            counter.hide(&[(agent, share.reset)], &mut gone);
+            self.effects.gone.extend(gone.into_iter().map(|dot| (self.cell, dot)));
+            new.reset = share.reset;
+        }
+        let is_news = new != Share::default();
+        if is_news {
+            self.delta.part(self.cell, FieldKind::Counter).raise(agent, new);
+        }
+        is_news
+    }
+
+    fn insertion(&mut self, set: &mut Set, dot: Dot, element: Option<&Value>) -> bool {
+        self.effects.work_units += 1;
+        let is_new = !self.have.covers(dot);
+        let is_here = set.insertions().contains_key(&dot);
+        match element {
+            Some(element) if is_new => set.insert(dot, element.clone(), &[]),
+            None if is_here => set.hide(&[dot]),
+            None if is_new => {}
+            _ => return false,
+        }
+        self.delta.part(self.cell, FieldKind::Set).insert(dot, element.cloned());
+        is_here || element.is_some()
+    }
+
+    fn text(
+        &mut self,
+        text: &mut Sequence,
+        runs: &[(Dot, Run)],
+        hidden: impl Iterator<Item = Span>,
+    ) -> bool {
+        for (first, run) in runs {
+            self.effects.work_units += 1
+                + run.text.len() as u64 / 64
+                + if run.is_deleted() {
+                    text.insert_deleted(*first, run.len, run.left, run.claim)
+                } else {
+                    text.insert_beside(*first, run.left, run.claim, &run.text)
+                };
+            self.delta.passage(self.cell).insert(*first, run);
+        }
+        let hidden: Vec<Span> = hidden.collect();
+        let mut gone = Vec::new();
+        self.effects.work_units += text.erase_shown(&hidden, &mut gone);
+        // Characters that were deleted before this replica saw them at all.
+        let unseen = hidden.iter().filter_map(|span| spans::beyond(*span, self.have));
+        for span in unseen.chain(gone.iter().copied()) {
+            self.delta.passage(self.cell).hide(span);
+        }
+        !runs.is_empty() || !gone.is_empty()
+    }
+}

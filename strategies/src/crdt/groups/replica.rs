@@ -1,0 +1,583 @@
+//! One replica: what it does on each input.
+
+use super::Protocol;
+use super::buffer::{Buffer, Entry};
+use super::group::{Group, share_content_bytes, share_elements};
+use super::join::{self, join_group, join_state, new_runs};
+use super::message::{Body, Head, read_message, write_message};
+use super::notes::{Addition, Notes, Taken};
+use super::peer::{Cursor, Peer};
+use super::{snapshot, spans};
+use crate::contract::{
+    Cargo, Change, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
+    SeatChange, Transport,
+};
+use crate::crdt::causal::{Agent, Dot, Span, Version};
+use crate::crdt::cells::{Cells, Effects, State};
+use crate::crdt::op::Delta;
+use crate::crdt::sequence::TextOrder;
+use crate::crdt::snapshot::{read_cells, write_bare_cells};
+use crate::document::{
+    Cell, Edit, EditId, FieldKind, PartitionId, Rendering, ReplicaId, Schema, Scope,
+};
+use crate::wire::{Reader, Writer};
+use std::cell::RefCell;
+
+/// A replica of `crdt/state` or of a `crdt/delta`.
+#[derive(Debug)]
+pub struct GroupReplica {
+    pub(super) protocol: Protocol,
+    pub(super) agent: Agent,
+    pub(super) schema: Schema,
+    pub(super) transport: Transport,
+    /// What this replica has.
+    pub(super) have: Version,
+    pub(super) cells: Cells,
+    /// Empty where whole states travel.
+    pub(super) buffer: Buffer,
+    /// In order of names.
+    pub(super) peers: Vec<Peer>,
+    pub(super) notes: Notes,
+    /// The whole state as it was last sent, until it changes.
+    pub(super) written: RefCell<Option<Written>>,
+}
+
+/// A whole state as bytes.
+#[derive(Clone, Debug)]
+pub struct Written {
+    bytes: Vec<u8>,
+    elements: u64,
+    content_bytes: u64,
+}
+
+impl GroupReplica {
+    /// A replica that holds the seat's genesis and nothing else.
+    pub fn new(protocol: Protocol, text_order: TextOrder, seat: &Seat<'_>) -> Self {
+        let mut peers: Vec<Peer> = seat.peers.iter().map(|id| Peer::new(*id)).collect();
+        peers.sort_by_key(|peer| peer.id);
+        let mut replica = GroupReplica {
+            protocol,
+            agent: Agent::new(seat.replica, seat.incarnation),
+            schema: seat.schema.clone(),
+            transport: seat.transport,
+            have: Version::new(),
+            cells: Cells::new(text_order),
+            buffer: Buffer::default(),
+            peers,
+            notes: Notes::default(),
+            written: RefCell::default(),
+        };
+        for (id, edit) in seat.genesis {
+            replica.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
+        }
+        replica
+    }
+
+    /// Makes an edit, under the next dots of an agent.
+    fn mint(&mut self, agent: Agent, id: EditId, edit: &Edit, effects: &mut Effects) -> Vec<Delta> {
+        let first = Dot { agent, counter: self.have.get(agent) + 1 };
+        let mut deltas = Vec::new();
+        self.cells.edit(&self.schema, edit, first, &mut deltas, effects);
+        if let Some(last) = deltas.last().map(Delta::last) {
+            self.have.raise(agent, last.counter);
+            // What happened within the genesis nobody needs to be told.
+            let hidden = effects.hidden.iter().copied().filter(|_| agent != Agent::GENESIS);
+            let hidden = hidden.filter(|dot| self.notes.of(*dot) != Some(id)).collect();
+            self.notes.made(first, last.counter - first.counter + 1, id, hidden);
+            self.written.take();
+        }
+        deltas
+    }
+
+    fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
+        let mut effects = Effects::default();
+        let deltas = self.mint(self.agent, id, edit, &mut effects);
+        out.work(effects.work_units);
+        for edit in effects.hidden.iter().filter_map(|dot| self.notes.of(*dot)) {
+            if edit != id {
+                out.change(Change::Replaced { edit, by: id });
+            }
+        }
+        for (cell, dot) in &effects.rivals {
+            if let Some(edit) = self.notes.of(*dot) {
+                out.change(Change::Conflicted { cell: *cell, edit, with: id });
+            }
+        }
+        if !deltas.is_empty() && self.protocol != Protocol::State {
+            let group = Group::of_edit(&deltas, &self.cells);
+            out.work(group.parts().len() as u64);
+            if !self.buffer.extend(&group) {
+                self.store(None, group, false);
+            }
+            self.prune();
+        }
+    }
+
+    /// Adds to the buffer what the state has just been joined with.
+    fn store(&mut self, from: Option<ReplicaId>, group: Group, is_whole: bool) {
+        self.buffer.push(from, group, is_whole);
+        for at in 0..self.peers.len() {
+            self.advance(at);
+        }
+    }
+
+    /// Moves a peer's cursors over what it does not need.
+    fn advance(&mut self, at: usize) {
+        let (buffer, protocol) = (&self.buffer, self.protocol);
+        let peer = &mut self.peers[at];
+        let id = peer.id;
+        for cursor in [&mut peer.confirmed, &mut peer.sent] {
+            cursor.next = cursor.next.max(cursor.told);
+            while buffer.get(cursor.next).is_some_and(|e| protocol.spares(id, e.from, e.is_whole)) {
+                cursor.next += 1;
+            }
+        }
+    }
+
+    fn peer(&self, id: ReplicaId) -> Result<usize, Malformed> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).map_err(|_| Malformed("not a peer"))
+    }
+
+    /// From where on a peer must be told: of what it has, or, over sessions, of what it has or gets before.
+    fn base<'a>(&self, peer: &'a Peer) -> &'a Cursor {
+        match self.transport {
+            Transport::Session => &peer.sent,
+            Transport::Datagram => &peer.confirmed,
+        }
+    }
+
+    /// Whether what a peer lacks is not in the buffer, or not as a group.
+    fn needs_whole(&self, peer: &Peer) -> bool {
+        let next = self.base(peer).next;
+        let came_whole = |entry: &Entry| entry.is_whole && entry.from != Some(peer.id);
+        next < self.buffer.start()
+            || self.buffer.holds_whole() && self.buffer.since(next).any(came_whole)
+    }
+
+    fn head(&self, peer: &Peer) -> Head {
+        Head {
+            asks: false,
+            incarnation: self.agent.incarnation(),
+            yours: peer.incarnation,
+            heard: peer.heard,
+            version: (self.protocol == Protocol::State).then(|| self.have.clone()),
+        }
+    }
+
+    fn sync(&mut self, id: ReplicaId, out: &mut Outbox) -> Result<(), Malformed> {
+        let at = self.peer(id)?;
+        let peer = &self.peers[at];
+        let mut head = self.head(peer);
+        let (mut cargo, end) = (Cargo::default(), self.buffer.end());
+        let body = if self.protocol == Protocol::State || self.needs_whole(peer) {
+            head.version = Some(self.have.clone());
+            self.whole(peer, &mut cargo, out)
+        } else if self.base(peer).next < end {
+            self.group(peer, &mut cargo, out)
+        } else {
+            head.asks = !peer.answered && (!peer.greeted || self.transport == Transport::Datagram);
+            if !head.asks {
+                return Ok(());
+            }
+            Body::Nothing
+        };
+        let bytes = write_message(&head, &body);
+        out.work_bytes(bytes.len());
+        out.send(id, bytes, cargo);
+        let is_state = self.protocol == Protocol::State;
+        let peer = &mut self.peers[at];
+        peer.greeted = true;
+        if body != Body::Nothing {
+            peer.sent = Cursor { told: end, next: end };
+            self.buffer.tell();
+        }
+        if is_state {
+            peer.offered.join(&self.have);
+        }
+        Ok(())
+    }
+
+    /// The join of all groups that a peer lacks.
+    fn group(&self, peer: &Peer, cargo: &mut Cargo, out: &mut Outbox) -> Body {
+        let base = self.base(peer);
+        let mut entries = self
+            .buffer
+            .since(base.next)
+            .filter(|entry| !self.protocol.spares(peer.id, entry.from, entry.is_whole));
+        let mut group = entries.next().map(|entry| entry.group.clone()).unwrap_or_default();
+        for entry in entries {
+            out.work(1 + entry.group.parts().len() as u64);
+            group.join(&entry.group);
+        }
+        cargo.elements = group.elements();
+        cargo.content_bytes = group.content_bytes();
+        out.work(cargo.elements);
+        let none = Version::new();
+        let sums: Vec<Addition> = group.additions().collect();
+        let told = |dot: &Dot| spans::has(group.covers(), *dot);
+        let standing = sums.iter().map(|sum| {
+            let dots = self.standing(*sum, &none);
+            dots.into_iter().filter(told).collect()
+        });
+        self.notes.ride(group.covers(), &none, standing, cargo);
+        Body::Group { first: base.told, end: self.buffer.end(), group }
+    }
+
+    /// This replica's whole state.
+    fn whole(&self, peer: &Peer, cargo: &mut Cargo, out: &mut Outbox) -> Body {
+        let mut written = self.written.borrow_mut();
+        let written = written.get_or_insert_with(|| self.write_whole());
+        out.work(written.elements);
+        cargo.elements = written.elements;
+        cargo.content_bytes = written.content_bytes;
+        let known = &peer.known;
+        let sums = additions(&self.cells);
+        let standing = sums.iter().map(|sum| self.standing(*sum, known));
+        self.notes.ride(&covers(&self.have), known, standing, cargo);
+        Body::Whole { end: self.buffer.end(), cells: written.bytes.clone() }
+    }
+
+    fn write_whole(&self) -> Written {
+        let mut writer = Writer::new();
+        write_bare_cells(&mut writer, &self.have, &self.cells);
+        let (mut elements, mut content_bytes) = (0, 0);
+        for state in self.cells.states().values() {
+            match state {
+                State::Register(register) => {
+                    elements += register.values().len() as u64;
+                    let values = register.values().iter();
+                    content_bytes += values.map(|(_, v)| v.as_str().len() as u64).sum::<u64>();
+                }
+                State::Counter(counter) => {
+                    elements += counter.shares().values().map(share_elements).sum::<u64>();
+                    content_bytes +=
+                        counter.shares().values().map(share_content_bytes).sum::<u64>();
+                }
+                State::Set(set) => {
+                    elements += set.insertions().len() as u64;
+                    let held = set.insertions().values();
+                    content_bytes += held.map(|e| e.as_str().len() as u64).sum::<u64>();
+                }
+                State::Text(text) => {
+                    elements += text.runs().map(|run| u64::from(run.len)).sum::<u64>();
+                    content_bytes += text.footprint().content_bytes;
+                }
+            }
+        }
+        Written { bytes: writer.finish(), elements, content_bytes }
+    }
+
+    /// The additions behind a sum that stand and that `known` does not cover.
+    fn standing(&self, (cell, agent): Addition, known: &Version) -> Vec<Dot> {
+        match self.cells.states().get(&cell) {
+            Some(State::Counter(counter)) => {
+                let [first, last] = [known.get(agent).saturating_add(1), u64::MAX];
+                let dots = [first, last].map(|counter| Dot { agent, counter });
+                counter.standing().range(dots[0]..=dots[1]).copied().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        from: ReplicaId,
+        bytes: &[u8],
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let at = self.peer(from)?;
+        let (head, body) = read_message(bytes)?;
+        out.work_bytes(bytes.len());
+        self.check(&head, &body)?;
+        if head.incarnation < self.peers[at].incarnation {
+            // From a life that is over.
+            return Ok(());
+        }
+        let is_state = self.protocol == Protocol::State;
+        let mut brought = body != Body::Nothing;
+        let lived = head.incarnation == self.peers[at].incarnation;
+        let heard = if lived { self.peers[at].heard } else { 0 };
+        let heard = match body {
+            Body::Nothing => heard,
+            // Something before it is missing: it got lost, or this replica's memory did. The answer says from where on.
+            Body::Group { first, .. } if first > heard => heard,
+            Body::Group { end, .. } if end <= heard => heard,
+            Body::Group { end, group, .. } => {
+                self.take_group(from, &group, cargo, out)?;
+                end
+            }
+            Body::Whole { end, cells } => {
+                let version = head.version.as_ref().expect("a whole state comes with its version");
+                self.take_whole(from, version, &cells, cargo, out)?;
+                heard.max(end)
+            }
+        };
+        brought |= head.asks;
+        self.learn(at, &head, heard);
+        if brought {
+            let peer = &self.peers[at];
+            let bytes = write_message(&self.head(peer), &Body::Nothing);
+            out.work_bytes(bytes.len());
+            out.send(from, bytes, Cargo::default());
+        }
+        self.prune();
+        if is_state {
+            self.settle_notes();
+        }
+        Ok(())
+    }
+
+    /// Whether what a message says of this replica can be, before anything changes.
+    fn check(&self, head: &Head, body: &Body) -> Result<(), Malformed> {
+        let own = self.agent.incarnation();
+        if head.yours > own || head.yours == own && head.heard > self.buffer.end() {
+            return Err(Malformed("groups that were never sent"));
+        }
+        let is_state = self.protocol == Protocol::State;
+        if is_state != head.version.is_some() && !matches!(body, Body::Whole { .. })
+            || is_state && matches!(body, Body::Group { .. })
+        {
+            return Err(Malformed("a message of another protocol"));
+        }
+        let version = head.version.iter().flat_map(Version::iter);
+        if version.into_iter().any(|(agent, n)| agent == self.agent && n > self.have.get(agent)) {
+            return Err(Malformed("own changes that were never made"));
+        }
+        Ok(())
+    }
+
+    fn take_group(
+        &mut self,
+        from: ReplicaId,
+        group: &Group,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        group.check(&self.schema, self.cells.text_order(), &self.have, self.agent)?;
+        let runs = new_runs(group, &self.have)?;
+        let sums: Vec<Addition> = group.additions().collect();
+        let taken = self.notes.take(group.covers(), &self.have, &sums, cargo, out);
+        let mut effects = join::Effects::default();
+        let delta = join_group(&mut self.cells, &mut self.have, group, &runs, &mut effects);
+        self.report(effects, taken, out);
+        if !delta.covers().is_empty() {
+            self.written.take();
+            let news = if self.protocol.removes_redundancy() { delta } else { group.clone() };
+            self.store(Some(from), news, false);
+        }
+        Ok(())
+    }
+
+    fn take_whole(
+        &mut self,
+        from: ReplicaId,
+        version: &Version,
+        cells: &[u8],
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let mut version = version.clone();
+        if version.beyond(&self.have) == 0 {
+            // All that such a state can tell is known.
+            return Ok(());
+        }
+        version.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
+        let mut reader = Reader::new(cells);
+        let theirs = read_cells(&mut reader, &version, &self.schema, self.cells.text_order())?;
+        reader.end()?;
+        out.work_bytes(cells.len());
+        let (sums, before) = (additions(&theirs), self.have.clone());
+        let mut effects = join::Effects::default();
+        join_state(&mut self.cells, &mut self.have, &theirs, &version, &mut effects)?;
+        let taken = self.notes.take(&covers(&version), &before, &sums, cargo, out);
+        self.report(effects, taken, out);
+        self.written.take();
+        if self.protocol != Protocol::State {
+            let news = covers(&version).into_iter();
+            let news = news.filter_map(|span| spans::beyond(span, &before)).collect();
+            self.store(Some(from), Group::covering(news), true);
+        }
+        Ok(())
+    }
+
+    /// Reports what a join did beyond what the cargo said, and notes which additions stand.
+    fn report(&mut self, effects: join::Effects, taken: Taken, out: &mut Outbox) {
+        out.work(effects.work_units);
+        for ((cell, _), dot) in taken.standing {
+            self.cells.revise(cell, FieldKind::Counter, |state| {
+                if let State::Counter(counter) = state {
+                    counter.note_standing(dot);
+                }
+                false
+            });
+        }
+        for (cell, dot) in effects.gone {
+            let Some(edit) = self.notes.of(dot).filter(|id| !taken.replaced.contains(id)) else {
+                continue;
+            };
+            // What took its place was settled among the others long ago; of what is shown or came now this is as near as can be said.
+            let shown = match self.cells.states().get(&cell) {
+                Some(State::Register(register)) => register.values().first().map(|(dot, _)| *dot),
+                _ => None,
+            };
+            if let Some(by) = shown.and_then(|dot| self.notes.of(dot)).or(taken.newest) {
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+        for (cell, rival, new) in effects.rivals {
+            if let (Some(edit), Some(with)) = (self.notes.of(rival), self.notes.of(new))
+                && edit != with
+            {
+                out.change(Change::Conflicted { cell, edit, with });
+            }
+        }
+    }
+
+    /// Notes what a message says about its sender, and that its stream is known here up to `heard`.
+    fn learn(&mut self, at: usize, head: &Head, heard: u64) {
+        let own = self.agent.incarnation();
+        let peer = &mut self.peers[at];
+        peer.answered = true;
+        let is_reborn = head.incarnation > peer.incarnation;
+        if is_reborn {
+            // What it had it may have no more, but for what it says.
+            peer.incarnation = head.incarnation;
+            (peer.confirmed, peer.sent) = (Cursor::default(), Cursor::default());
+            (peer.known, peer.offered) = (Version::new(), Version::new());
+        }
+        peer.heard = heard;
+        if head.yours == own && head.heard > peer.confirmed.told {
+            // What is its own it still does not need, and may have been dropped.
+            let next = peer.confirmed.next.max(head.heard);
+            peer.confirmed = Cursor { told: head.heard, next };
+        }
+        if peer.sent.told < peer.confirmed.told {
+            peer.sent = peer.confirmed;
+        }
+        if let Some(version) = &head.version {
+            peer.known.join(version);
+            peer.offered.join(version);
+        }
+        self.advance(at);
+    }
+
+    /// Drops what every peer has. Peers that are gone are not waited for; they get the whole state once they are back.
+    fn prune(&mut self) {
+        let needed = self.peers.iter().filter(|peer| !peer.gone).map(|peer| {
+            // Somebody who is behind the buffer already gets the whole state, and needs what comes after that.
+            match [peer.confirmed.next, peer.sent.next] {
+                [next, _] if next >= self.buffer.start() => next,
+                [_, next] if next >= self.buffer.start() => next,
+                _ => self.buffer.end(),
+            }
+        });
+        let needed = needed.min().unwrap_or(self.buffer.end());
+        let dropped = self.buffer.drop_before(needed);
+        self.notes.defer(&dropped);
+        if self.peers.iter().all(|peer| peer.confirmed.next >= self.buffer.start()) {
+            self.notes.settle();
+        }
+    }
+
+    /// Where whole states travel: what every peer is known to have needs no more notes.
+    fn settle_notes(&mut self) {
+        let known = |dot| self.peers.iter().all(|peer| peer.known.covers(dot));
+        self.notes.settle_where(known);
+    }
+}
+
+/// All dots of a version, genesis left aside.
+fn covers(version: &Version) -> Vec<Span> {
+    let span = |(agent, counter)| Span { first: Dot { agent, counter: 1 }, len: counter };
+    version.iter().map(span).collect()
+}
+
+/// The agents whose additions to a counter are part of a state, in order of cells.
+fn additions(cells: &Cells) -> Vec<(Cell, Agent)> {
+    let mut all = Vec::new();
+    for (cell, state) in cells.states() {
+        if let State::Counter(counter) = state {
+            let added = counter.shares().iter().filter(|(_, share)| share.added.through > 0);
+            all.extend(added.map(|(agent, _)| (*cell, *agent)));
+        }
+    }
+    all
+}
+
+impl Replica for GroupReplica {
+    fn handle(
+        &mut self,
+        _clock: Clock,
+        input: Input<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        match input {
+            Input::Edit { id, edit } => self.edit(id, edit, out),
+            Input::Sync { peer } => self.sync(peer, out)?,
+            Input::Receive { from, bytes, cargo } => self.receive(from, bytes, cargo, out)?,
+            Input::Link { peer, state: LinkState::Open | LinkState::Lost } => {
+                let at = self.peer(peer)?;
+                let peer = &mut self.peers[at];
+                peer.sent = peer.confirmed;
+                peer.offered = peer.known.clone();
+                (peer.greeted, peer.answered) = (false, false);
+            }
+            Input::Seat(change) => {
+                let (SeatChange::Gone { replica } | SeatChange::Back { replica }) = change;
+                if let Ok(at) = self.peer(replica) {
+                    self.peers[at].gone = matches!(change, SeatChange::Gone { .. });
+                    self.prune();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pending(&self, peer: ReplicaId) -> Pending {
+        let Ok(at) = self.peer(peer) else { return Pending::default() };
+        let peer = &self.peers[at];
+        let waits = peer.greeted && !peer.answered;
+        if self.protocol == Protocol::State {
+            let base = match self.transport {
+                Transport::Session => &peer.offered,
+                Transport::Datagram => &peer.known,
+            };
+            return Pending {
+                edits: self.have.beyond(base),
+                exchange_open: waits || peer.offered.beyond(&peer.known) > 0,
+            };
+        }
+        let edits = if self.needs_whole(peer) {
+            self.have.beyond(&Version::new()).max(1)
+        } else {
+            self.buffer.elements_since(self.base(peer).next)
+        };
+        Pending { edits, exchange_open: waits || peer.sent.told > peer.confirmed.told }
+    }
+
+    fn length(&self, cell: Cell) -> usize {
+        self.cells.length(cell)
+    }
+
+    fn render(&self, scope: Scope, out: &mut Rendering) {
+        self.cells.render(scope, out);
+    }
+
+    fn fingerprint(&self, partition: PartitionId) -> u128 {
+        if partition == PartitionId(0) { self.cells.fingerprint() } else { 0 }
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        snapshot::save(self, out);
+    }
+
+    fn footprint(&self) -> Footprint {
+        let mut footprint = self.cells.footprint();
+        let versions = self.peers.iter().map(|peer| peer.known.len()).sum::<usize>();
+        let entries = versions + self.have.len();
+        footprint.metadata_bytes += (entries * size_of::<(Agent, u64)>()) as u64;
+        footprint.history_bytes += self.buffer.bytes();
+        footprint
+    }
+}

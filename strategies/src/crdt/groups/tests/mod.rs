@@ -1,0 +1,1 @@
+//! Whole replicas, and the lattice they exchange parts of.
