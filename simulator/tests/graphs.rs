@@ -152,7 +152,8 @@ fn random_peers_are_uniform_and_the_same_for_every_strategy() {
         }
         assert_eq!(counts.len(), 15 * degree, "{:?}", scenario.topology);
         let expected = 1800.0 / degree as f64;
-        let squares = counts.values().map(|count| (f64::from(*count) - expected).powi(2));
+        let distances = counts.values().map(|count| f64::from(*count) - expected);
+        let squares = distances.map(|distance| distance * distance);
         let chi_square = squares.sum::<f64>() / expected;
         // 15 (degree − 1) degrees of freedom; mean and variance of chi-square; four standard deviations.
         let freedom = 15.0 * (degree as f64 - 1.0);
