@@ -26,9 +26,9 @@ mod ops;
 mod replica;
 mod snapshot;
 mod state;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod tracker;
 mod tree;
 pub mod vectors;

@@ -25,7 +25,9 @@ fn round(net: &mut Net, rng: &mut ChaCha8Rng) {
 
 #[test]
 fn steady_editing_takes_no_more_and_more_memory() {
-    for mut net in [Net::star(4), Net::mesh(4), Net::new(4, &[(0, 1), (1, 2), (2, 3), (0, 3)], None)] {
+    for mut net in
+        [Net::star(4), Net::mesh(4), Net::new(4, &[(0, 1), (1, 2), (2, 3), (0, 3)], None)]
+    {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let mut sizes = Vec::new();
         for n in 0..400 {
@@ -36,7 +38,8 @@ fn steady_editing_takes_no_more_and_more_memory() {
             }
         }
         net.assert_agreement("after steady editing");
-        let most: Vec<_> = sizes.chunks(50).map(|chunk| chunk.iter().max().copied().flatten()).collect();
+        let most: Vec<_> =
+            sizes.chunks(50).map(|chunk| chunk.iter().max().copied().flatten()).collect();
         println!("most metadata and history by hundred rounds: {most:?}");
         let (first, last) = (most[0].unwrap_or(0), most[3].unwrap_or(u64::MAX));
         assert!(last < first + first / 5, "{first} bytes grow to {last}");
@@ -78,10 +81,11 @@ fn merging_long_branches_takes_little_more_than_linear_work() {
         .map(|(n, work)| (libm::log(*n as f64), libm::log(*work as f64)))
         .collect();
     let count = points.len() as f64;
-    let (x, y) = points.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 / count, sum.1 + p.1 / count));
-    let (over, under) = points.iter().fold((0.0, 0.0), |sum, p| {
-        (sum.0 + (p.0 - x) * (p.1 - y), sum.1 + (p.0 - x) * (p.0 - x))
-    });
+    let (x, y) =
+        points.iter().fold((0.0, 0.0), |sum, p| (sum.0 + p.0 / count, sum.1 + p.1 / count));
+    let (over, under) = points
+        .iter()
+        .fold((0.0, 0.0), |sum, p| (sum.0 + (p.0 - x) * (p.1 - y), sum.1 + (p.0 - x) * (p.0 - x)));
     let exponent = over / under;
     println!("exponent {exponent:.3}");
     assert!(exponent <= 1.2, "exponent {exponent}");
