@@ -85,7 +85,7 @@ fn the_verdict_names_names() {
     );
     assert_eq!(
         sentences[1],
-        "Nobody's work was lost or doubled by version-vector/siblings, ot/central, crdt/digest and online-only."
+        "Nobody's work was lost or doubled by version-vector/client-ids, ot/central, crdt/digest and online-only."
     );
     assert!(
         sentences[2].starts_with(
@@ -94,14 +94,14 @@ fn the_verdict_names_names() {
     );
     assert_eq!(sentences[3], "On average, full-copy lost 9 additions to counters per trial.");
     assert!(sentences[4].starts_with(
-        "version-vector/siblings left conflicts for people to settle (15.7 of 720 edits"
+        "version-vector/client-ids left conflicts for people to settle (15.7 of 720 edits"
     ));
-    // crdt/digest and version-vector/siblings differ by less than seeds do; online-only did less work, and full-copy harm.
+    // crdt/digest and version-vector/client-ids differ by less than seeds do; online-only did less work, and full-copy harm.
     assert!(sentences[5].starts_with(
         "Cheapest in energy among those without damage: crdt/digest under schedule batched 30s"
     ));
     assert!(
-        sentences[5].contains("do not separate it from version-vector/siblings."),
+        sentences[5].contains("do not separate it from version-vector/client-ids."),
         "{}",
         sentences[5]
     );

@@ -226,7 +226,7 @@ fn users_answer_prompts() {
         &["duration=2h", "data.records=3", "group.laptop.schedule={ kind = \"batched\" }"],
     );
     scenario.workload.edits_per_hour = 120.0;
-    for name in ["crdt/digest", "version-vector/siblings"] {
+    for name in ["crdt/digest", "version-vector/client-ids"] {
         let (mut prompted, mut answered, mut resolved, mut reactive) = (0, 0, 0, 0);
         let finished = listen(&scenario, strategy(name), 0, |_, fact| match fact {
             Fact::Prompted { alternatives, .. } => {

@@ -192,7 +192,7 @@ fn edits_survive_the_kill_of_their_process() {
     for group in &mut scenario.groups {
         group.device.storage.durability = Durability::Output { interval_ns: 100 * HOUR };
     }
-    for name in ["lww/hlc", "version-vector/siblings", "ot/central", "crdt/digest"] {
+    for name in ["lww/hlc", "version-vector/client-ids", "ot/central", "crdt/digest"] {
         let (mut unsynced, mut survivors, mut cut_off) = (BTreeSet::new(), 0, 0);
         let (mut made, mut done) = (BTreeSet::new(), BTreeSet::new());
         for seed in 0..3 {

@@ -8,7 +8,7 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
     &[
         &lww::Lww::WALL,
         &lww::Lww::HLC,
-        &version_vector::SIBLINGS,
+        &version_vector::CLIENT_IDS,
         &version_vector::MERGE,
         &ot::Central,
         &ot::Uncomposed,

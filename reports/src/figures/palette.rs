@@ -68,7 +68,7 @@ pub(super) struct Look {
 const KNOWN: [(&str, Ink, Marker); 9] = [
     ("lww/wall", RED, Marker::Triangle),
     ("lww/hlc", ORANGE, Marker::Wedge),
-    ("version-vector/siblings", BLUE, Marker::Square),
+    ("version-vector/client-ids", BLUE, Marker::Square),
     ("version-vector/merge", SKY, Marker::Diamond),
     ("ot/central", PURPLE, Marker::Plus),
     ("crdt/digest", GREEN, Marker::Disc),

@@ -1,7 +1,7 @@
 //! Version vectors: every cell is an object of a key-value store in the manner of Dynamo and Riak. Whoever writes it says which
 //! versions he had seen; versions written without knowing each other are kept beside each other.
 //!
-//! - `version-vector/siblings` shows them to the user, who decides.
+//! - `version-vector/client-ids` shows them to the user, who decides.
 //! - `version-vector/merge` shows what a fixed rule makes of them; nothing is written until a user's next edit.
 //!
 //! What a cell holds is one opaque value to the store. DeCandia et al., "Dynamo: Amazon's highly available key-value store",
@@ -36,8 +36,8 @@ pub struct VersionVector {
     policy: Policy,
 }
 
-/// `version-vector/siblings`: concurrent versions are shown as alternatives.
-pub const SIBLINGS: VersionVector = VersionVector { policy: Policy::Siblings };
+/// `version-vector/client-ids`: concurrent versions are shown as alternatives.
+pub const CLIENT_IDS: VersionVector = VersionVector { policy: Policy::Siblings };
 
 /// `version-vector/merge`: concurrent versions are merged by a fixed rule, which for registers, counters and texts means that
 /// one of them is shown and the others are lost.
@@ -46,7 +46,7 @@ pub const MERGE: VersionVector = VersionVector { policy: Policy::Merge };
 impl Strategy for VersionVector {
     fn name(&self) -> &str {
         match self.policy {
-            Policy::Siblings => "version-vector/siblings",
+            Policy::Siblings => "version-vector/client-ids",
             Policy::Merge => "version-vector/merge",
         }
     }

@@ -1,6 +1,6 @@
 //! Both variants on small networks: what is shown, what is reported, and that everybody ends with the same.
 
-use super::{MERGE, SIBLINGS, VersionVector};
+use super::{MERGE, CLIENT_IDS, VersionVector};
 use crate::contract::*;
 use crate::document::*;
 use rand::{RngExt, SeedableRng};
@@ -251,7 +251,7 @@ impl Net {
 
 #[test]
 fn rivals_are_surfaced_and_an_answer_leaves_open_what_came_later() {
-    let mut net = Net::mesh(&SIBLINGS, 3);
+    let mut net = Net::mesh(&CLIENT_IDS, 3);
     let at = cell(0, REGISTER);
     let a = net.edit(0, &put(0, "a"));
     let b = net.edit(1, &put(0, "b"));
@@ -280,7 +280,7 @@ fn rivals_are_surfaced_and_an_answer_leaves_open_what_came_later() {
 
 #[test]
 fn a_put_over_a_conflict_replaces_all_that_was_shown() {
-    let mut net = Net::mesh(&SIBLINGS, 2);
+    let mut net = Net::mesh(&CLIENT_IDS, 2);
     let (a, b) = (net.edit(0, &put(0, "a")), net.edit(1, &put(0, "b")));
     net.exchange(1, 0);
     net.changes(0);
@@ -308,7 +308,7 @@ fn merging_never_asks_and_reports_the_loser() {
 
 #[test]
 fn what_was_overwritten_before_it_was_sent_is_reported_as_applied_and_replaced() {
-    for strategy in [&SIBLINGS, &MERGE] {
+    for strategy in [&CLIENT_IDS, &MERGE] {
         let mut net = Net::mesh(strategy, 2);
         let (a, b) = (net.edit(0, &put(1, "a")), net.edit(0, &put(1, "b")));
         net.exchange(0, 1);
@@ -323,7 +323,7 @@ fn what_was_overwritten_before_it_was_sent_is_reported_as_applied_and_replaced()
 
 #[test]
 fn a_delete_is_applied_once_and_a_concurrent_write_survives_it() {
-    for strategy in [&SIBLINGS, &MERGE] {
+    for strategy in [&CLIENT_IDS, &MERGE] {
         let mut net = Net::mesh(strategy, 3);
         let (a, x) = (net.edit(0, &put(1, "a")), net.edit(0, &insert(1, "x")));
         net.settle("before the delete");
@@ -348,7 +348,7 @@ fn a_delete_is_applied_once_and_a_concurrent_write_survives_it() {
 
 #[test]
 fn a_set_edited_while_it_is_deleted_comes_back_whole_and_says_so() {
-    let mut net = Net::mesh(&SIBLINGS, 2);
+    let mut net = Net::mesh(&CLIENT_IDS, 2);
     let x = net.edit(0, &insert(1, "x"));
     net.settle("before");
     let y = net.edit(1, &insert(1, "y"));
@@ -364,7 +364,7 @@ fn a_set_edited_while_it_is_deleted_comes_back_whole_and_says_so() {
 
 #[test]
 fn a_replica_without_its_memory_is_a_new_writer_and_is_told_everything() {
-    let mut net = Net::new(&SIBLINGS, true, 3, Transport::Session);
+    let mut net = Net::new(&CLIENT_IDS, true, 3, Transport::Session);
     let early = net.saved(1);
     net.edit(1, &put(1, "mine"));
     net.edit(2, &put(2, "theirs"));
@@ -425,7 +425,7 @@ fn random_edit(net: &Net, n: usize, rng: &mut ChaCha8Rng) -> Edit {
 fn everybody_ends_with_the_same_whatever_happens() {
     for seed in 0..240 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let strategy = if seed % 2 == 0 { &SIBLINGS } else { &MERGE };
+        let strategy = if seed % 2 == 0 { &CLIENT_IDS } else { &MERGE };
         let transport = if seed % 3 == 0 { Transport::Datagram } else { Transport::Session };
         let mut net = Net::new(strategy, seed % 4 < 2, 3, transport);
         let links = net.links();
@@ -471,7 +471,7 @@ fn everybody_ends_with_the_same_whatever_happens() {
 fn bytes_and_cargo_that_make_no_sense_do_no_harm() {
     for seed in 0..60 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut net = Net::mesh(if seed % 2 == 0 { &SIBLINGS } else { &MERGE }, 2);
+        let mut net = Net::mesh(if seed % 2 == 0 { &CLIENT_IDS } else { &MERGE }, 2);
         for _ in 0..12 {
             let n = rng.random_range(0..2);
             let edit = random_edit(&net, n, &mut rng);
