@@ -103,6 +103,24 @@ impl Attribution {
         is_new
     }
 
+    /// Forgets the edits of an agent's dots behind a counter, and returns them.
+    pub fn cut(&mut self, agent: Agent, counter: u64) -> Vec<EditId> {
+        let Some(stretches) = self.stretches.get_mut(&agent) else { return Vec::new() };
+        let from = stretches.partition_point(|stretch| stretch.end() <= counter + 1);
+        let mut ids = Vec::new();
+        for stretch in stretches.split_off(from) {
+            if stretch.first <= counter {
+                stretches.push(stretch.cut(stretch.first, counter + 1));
+            }
+            let gone = stretch.cut(counter + 1, stretch.end());
+            let steps = if gone.stepping { gone.len } else { 1 };
+            let id = |step| EditId { sequence: gone.id.sequence.wrapping_add(step), ..gone.id };
+            ids.extend((0..steps).map(id));
+        }
+        ids.dedup();
+        ids
+    }
+
     /// The ids of `len` dots, as they ride along with a message in which the first of these dots is the `element`-th.
     pub fn ride(&self, first: Dot, len: u64, element: u64, ids: &mut Vec<CargoIds>) {
         let Some(stretches) = self.stretches.get(&first.agent) else { return };
@@ -246,6 +264,19 @@ mod tests {
         there.take(dot(2), (3, 0), 100, &ids, |id| arrived.push(id.sequence));
         there.take(dot(2), (9, 3), 100, &ids, |id| arrived.push(id.sequence));
         assert_eq!(arrived, [11, 12, 13, 20], "a prefix that is known already is passed over");
+    }
+
+    #[test]
+    fn what_is_cut_off_can_come_again() {
+        let mut cut = typed();
+        let gone = cut.cut(dot(1).agent, 5);
+        assert_eq!(gone.iter().map(|id| id.sequence).collect::<Vec<_>>(), [13, 20]);
+        assert_eq!((cut.of(dot(5)), cut.of(dot(6))), (Some(id(13)), None));
+        assert!(!cut.note(dot(6), 2, id(13)), "the same edit goes on");
+        assert!(cut.note(dot(8), 3, id(20)));
+        assert!((1..12).all(|n| cut.of(dot(n)) == typed().of(dot(n))));
+        assert_eq!(cut.cut(dot(1).agent, 2).len(), 3);
+        assert_eq!(cut.cut(dot(1).agent, 2), []);
     }
 
     #[test]

@@ -18,6 +18,11 @@ impl Agent {
         Agent((replica.0 as u64) << 32 | incarnation as u64)
     }
 
+    /// A replica in a seat's `incarnation`. It takes a new name, [`Agent::next`], whenever it comes back after it was presumed gone.
+    pub fn seated(replica: ReplicaId, incarnation: u32) -> Self {
+        Agent::new(replica, incarnation << 16)
+    }
+
     /// The replica.
     pub fn replica(self) -> ReplicaId {
         ReplicaId((self.0 >> 32) as u32)

@@ -1,10 +1,10 @@
 //! The document of one replica: its cells, how changes act on them, and what is shown.
 
-use super::causal::{Agent, Dot};
-use super::counter::{Counter, Share};
+use super::causal::{Agent, Dot, Span};
+use super::counter::{Counter, Share, Tally};
 use super::op::{Delta, Op, Seen};
 use super::register::Register;
-use super::sequence::{Sequence, TextOrder};
+use super::sequence::{Claim, Sequence, TextOrder};
 use super::set::Set;
 use crate::contract::Footprint;
 use crate::document::{
@@ -189,7 +189,46 @@ impl Cells {
                     self.hide(*cell, seen, effects);
                 }
             }
+            Op::Saw(_) => {}
         }
+    }
+
+    /// Whether the characters that a change names as neighbours are here, deleted or not.
+    pub fn knows_neighbours(&self, delta: &Delta) -> bool {
+        let Op::Run { cell, left, claim, .. } = &delta.op else { return true };
+        let text = self.text(*cell);
+        let knows = |dot: Dot| dot.is_none() || text.is_some_and(|text| text.has(dot));
+        knows(*left) && if let Claim::Before(right) = claim { knows(*right) } else { true }
+    }
+
+    /// The deleted characters of every text that can still be let go.
+    pub fn deleted(&self) -> Vec<(Cell, Vec<Span>)> {
+        let texts = self.states.iter().filter_map(|(cell, state)| match state {
+            State::Text(text) => Some((*cell, text.deleted())),
+            _ => None,
+        });
+        texts.filter(|(_, spans)| !spans.is_empty()).collect()
+    }
+
+    /// Items of all texts.
+    pub fn items(&self) -> u64 {
+        let texts = self.states.values().map(|state| match state {
+            State::Text(text) => text.items() as u64,
+            _ => 0,
+        });
+        texts.sum()
+    }
+
+    /// Lets deleted characters go, as far as nobody needs them. The caller guarantees what [`Sequence::forget`] says. Returns how many items
+    /// were looked at.
+    pub fn forget(&mut self, deleted: &[(Cell, Vec<Span>)]) -> u64 {
+        let mut looked_at = 0;
+        for (cell, spans) in deleted {
+            if let Some(State::Text(text)) = self.states.get_mut(cell) {
+                looked_at += text.forget(spans);
+            }
+        }
+        looked_at
     }
 
     fn hide(&mut self, cell: Cell, seen: &Seen, effects: &mut Effects) {
@@ -307,6 +346,31 @@ impl Cells {
             }
         }
         found
+    }
+
+    /// What each agent has added to a counter.
+    pub fn tallies(&self, cell: Cell) -> Vec<(Agent, Tally)> {
+        match self.states.get(&cell) {
+            Some(State::Counter(counter)) => {
+                counter.shares().iter().map(|(agent, share)| (*agent, share.added)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The text in a cell, if there is one.
+    pub fn text(&self, cell: Cell) -> Option<&Sequence> {
+        match self.states.get(&cell) {
+            Some(State::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Types text at a position of a cell's text, under the dots from `first` on.
+    pub fn type_at(&mut self, cell: Cell, at: usize, first: Dot, text: String) -> Option<Op> {
+        let State::Text(sequence) = self.touch(cell, FieldKind::Text) else { return None };
+        let (left, claim) = sequence.insert_at(at, first, &text);
+        Some(Op::Run { cell, left, claim, text })
     }
 
     /// What the cells take, in bytes.

@@ -4,6 +4,7 @@ use super::causal::{Agent, Dot, Span, Version};
 use super::counter::Tally;
 use super::op::{Delta, Op, Seen};
 use super::sequence::Claim;
+use super::stability::Said;
 use crate::contract::Malformed;
 use crate::document::{Cell, byte_offset, char_count};
 use crate::wire::{Reader, Writer};
@@ -152,6 +153,8 @@ const HIDE: u8 = 4;
 const HIDE_MANY: u8 = 5;
 /// A run that says when it was typed instead of what it was typed before.
 const RUN_TIMED: u8 = 6;
+/// What the author has; in no cell.
+const SAW: u8 = 7;
 /// The cell is that of the change before.
 const SAME_CELL: u8 = 1 << 3;
 /// Nothing was seen that is to be hidden; of a hiding: it has one dot.
@@ -314,6 +317,12 @@ impl DeltaWriter {
                 }
                 writer.str(&text[byte_offset(text, skip as usize)..]);
             }
+            Op::Saw(said) => {
+                writer.byte(SAW);
+                self.dots.write_list(writer, &said.has);
+                writer.count(said.gone.len());
+                said.gone.iter().for_each(|gone| writer.replica(*gone));
+            }
             Op::Hide { seen } => {
                 let span = delta.span - skip;
                 match &seen[..] {
@@ -420,11 +429,12 @@ impl DeltaReader {
                     }
                     cells.push((cell, self.seen(reader, head >> KIND_SHIFT)?));
                 }
-                if cells.len() < 2 {
-                    return Err(Malformed("a hiding of many cells names few"));
+                if cells.len() == 1 {
+                    return Err(Malformed("a hiding of many cells names one"));
                 }
                 Op::Hide { seen: cells }
             }
+            SAW if head == SAW => Op::Saw(self.said(reader)?),
             _ if head >> KIND_SHIFT != 0 => return Err(Malformed("unknown kind of change")),
             PUT => {
                 let cell = self.cell(reader, head)?;
@@ -458,6 +468,18 @@ impl DeltaReader {
             _ => return Err(Malformed("unknown kind of change")),
         };
         Ok(Delta { first, span, op })
+    }
+
+    fn said(&mut self, reader: &mut Reader<'_>) -> Result<Said, Malformed> {
+        let has = self.dots.read_list(reader)?;
+        let gone =
+            (0..reader.count(1)?).map(|_| reader.replica()).collect::<Result<Vec<_>, _>>()?;
+        let sorted = has.is_sorted_by(|a, b| a.agent < b.agent) && gone.is_sorted_by(|a, b| a < b);
+        if sorted {
+            Ok(Said { has, gone })
+        } else {
+            Err(Malformed("what a member has is not sorted"))
+        }
     }
 
     fn cell(&mut self, reader: &mut Reader<'_>, head: u8) -> Result<Cell, Malformed> {

@@ -19,6 +19,7 @@ pub(crate) mod register;
 mod sequence;
 pub(crate) mod set;
 mod snapshot;
+pub(crate) mod stability;
 mod versions;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};

@@ -3,6 +3,7 @@
 use super::causal::{Agent, Dot, Span, Version, insert_span};
 use super::counter::Tally;
 use super::sequence::{Claim, RUN_CHARS, TextOrder};
+use super::stability::Said;
 use crate::document::{Cell, FieldKind, Schema, Value, byte_offset};
 
 /// What a change does. Whatever it hides is named by dots its author had seen; nothing else is touched, so that
@@ -19,6 +20,8 @@ pub enum Op {
     Run { cell: Cell, left: Dot, claim: Claim, text: String },
     /// Hides what was seen of some cells.
     Hide { seen: Vec<(Cell, Seen)> },
+    /// Says what its author has; no change of the document.
+    Saw(Said),
 }
 
 /// What a change hides of one cell.
@@ -100,7 +103,13 @@ impl Delta {
                 }
             }
             Op::Hide { seen } => seen.iter().for_each(|(_, seen)| seen.each_dot(&mut visit)),
+            Op::Saw(said) => said.has.iter().for_each(|dot| visit(*dot)),
         }
+    }
+
+    /// How many of its dots from the `skip`-th on are data.
+    pub fn elements(&self, skip: u64) -> u64 {
+        if let Op::Saw(_) = self.op { 0 } else { self.span - skip }
     }
 
     /// Whether everything that it refers to has been seen.
@@ -119,6 +128,7 @@ impl Delta {
             Op::Insert { cell, .. } => is(cell, FieldKind::Set),
             Op::Run { cell, claim, .. } => is(cell, FieldKind::Text) && claim.order() == text_order,
             Op::Hide { seen } => seen.iter().all(|(cell, seen)| is(cell, seen.kind())),
+            Op::Saw(_) => true,
         }
     }
 
@@ -132,7 +142,7 @@ impl Delta {
                 let zigzag = (amount << 1 ^ amount >> 63) as u64;
                 u64::from((64 - zigzag.leading_zeros()).max(1).div_ceil(7))
             }
-            Op::Hide { .. } => 0,
+            Op::Hide { .. } | Op::Saw(_) => 0,
         }
     }
 
@@ -150,6 +160,7 @@ impl Delta {
                 seen.iter().for_each(|(_, seen)| seen.each_dot(&mut |_| named += 1));
                 seen.len() * size_of::<(Cell, Seen)>() + named * size_of::<Span>()
             }
+            Op::Saw(said) => size_of_val(&said.has[..]) + size_of_val(&said.gone[..]),
         };
         (size_of::<Delta>() + pieces) as u64
     }

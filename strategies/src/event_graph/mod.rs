@@ -11,7 +11,7 @@
 //! each replica added, sets and records let additions win over concurrent removals, as in [`crate::crdt`]. A deletion of a record deletes from its
 //! texts what its author saw.
 //!
-//! Top-down: `replica` (protocol), `state` (peers far behind), `members` (what is stable), `message`, `codec`, `event`, `cells` (the document),
+//! Top-down: `replica` (protocol; what is stable it knows from `crdt::stability`), `state` (peers far behind), `message`, `codec`, `event`, `cells` (the document),
 //! `text`, then the algorithm: `tracker`, `tree`, `graph`, `ops`, `names`.
 
 mod cells;
@@ -19,7 +19,6 @@ mod codec;
 mod event;
 mod graph;
 mod log;
-mod members;
 mod message;
 mod names;
 mod ops;

@@ -10,7 +10,6 @@ use super::cells::{Cells, Effects};
 use super::event::{Act, Event, Passage, Typed};
 use super::graph::Time;
 use super::log::Log;
-use super::members::Members;
 use super::message::{Body, Head, read_message, write_message};
 use super::ops::Kind;
 use super::snapshot;
@@ -20,6 +19,7 @@ use crate::contract::{
 };
 use crate::crdt::attribution::Attribution;
 use crate::crdt::causal::{Agent, Dot, Version};
+use crate::crdt::stability::{Members, Said};
 use crate::document::{
     Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope, byte_offset,
 };
@@ -280,8 +280,8 @@ impl GraphReplica {
                 (version.clone(), used)
             }
         };
-        if let Some(act) = self.members.say(&self.have) {
-            self.tell(act, out);
+        if let Some(said) = self.members.say(&self.have) {
+            self.tell(said, out);
         }
         let mut reply = Head::default();
         if used != Use::All || head.asks {
@@ -321,7 +321,8 @@ impl GraphReplica {
     }
 
     /// Makes an event of this replica's own that is no edit.
-    pub(super) fn tell(&mut self, act: Act<Passage>, out: &mut Outbox) {
+    pub(super) fn tell(&mut self, said: Said, out: &mut Outbox) {
+        let act = Act::Saw { has: said.has, gone: said.gone };
         let first = Dot { agent: self.agent, counter: self.have.get(self.agent) + 1 };
         self.have.raise(first.agent, first.counter);
         self.list(Event { first, span: 1, act });
@@ -533,8 +534,8 @@ impl Replica for GraphReplica {
                     }
                     _ => {}
                 }
-                if let Some(act) = self.members.say(&self.have) {
-                    self.tell(act, out);
+                if let Some(said) = self.members.say(&self.have) {
+                    self.tell(said, out);
                 }
                 self.prune();
             }

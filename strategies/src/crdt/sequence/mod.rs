@@ -9,6 +9,7 @@ mod encoding;
 mod forgetting;
 mod item;
 mod merging;
+mod neighbours;
 mod order;
 #[cfg(test)]
 mod tests;

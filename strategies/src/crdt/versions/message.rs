@@ -21,7 +21,8 @@ const OPERATIONS: u64 = 64;
 const NUMBER: u64 = 128;
 const ANSWERS: u64 = 256;
 const COVERS: u64 = 512;
-const ALL: u64 = 1023;
+const REBASE: u64 = 1024;
+const ALL: u64 = 2047;
 
 /// Everything in a message but what it brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,8 +53,9 @@ pub enum Body<'a> {
     Deltas(Vec<Piece<'a>>),
     /// Operations, each for itself.
     Operations(Vec<Operation<'a>>),
-    /// The sender's whole document, for a receiver that is further behind than the sender's log reaches.
-    State(&'a [u8]),
+    /// The sender's whole document, for a receiver that is further behind than the sender's log reaches; and whether that one is taken for one
+    /// that was gone.
+    State(&'a [u8], bool),
 }
 
 /// What a received message brings.
@@ -63,8 +65,8 @@ pub enum Brought {
     Deltas(Vec<Delta>),
     /// Operations, in any order.
     Operations(Vec<Entry>),
-    /// The sender's whole document.
-    State(Vec<u8>),
+    /// The sender's whole document, and whether the receiver is taken for one that was gone.
+    State(Vec<u8>, bool),
 }
 
 /// Writes a message; `None` where there is nothing to say.
@@ -81,7 +83,8 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
             Body::Nothing => 0,
             Body::Deltas(_) => DELTAS,
             Body::Operations(_) => OPERATIONS,
-            Body::State(_) => STATE,
+            Body::State(_, false) => STATE,
+            Body::State(_, true) => STATE | REBASE,
         };
     if flags == 0 {
         return None;
@@ -101,7 +104,7 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
         Body::Nothing => {}
         Body::Deltas(pieces) => write_deltas(&mut writer, pieces),
         Body::Operations(operations) => write_operations(&mut writer, operations),
-        Body::State(state) => writer.raw(state),
+        Body::State(state, _) => writer.raw(state),
     }
     Some(writer.finish())
 }
@@ -115,7 +118,12 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
     let flags = reader.uint()?;
     let has = |flag: u64| flags & flag != 0;
     let lacks_version = flags & (ASKS | RESETS | NUMBER) != 0 && !has(VERSION);
-    if flags == 0 || flags > ALL || lacks_version || has(COVERS) && !has(ANSWERS) {
+    if flags == 0
+        || flags > ALL
+        || lacks_version
+        || has(COVERS) && !has(ANSWERS)
+        || has(REBASE) && !has(STATE)
+    {
         return Err(Malformed("unknown kind of message"));
     }
     let version = if has(VERSION) { Some(Version::read(&mut reader)?) } else { None };
@@ -136,13 +144,13 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
             let entries = operations.into_iter().map(|(delta, saw)| Entry { delta, saw });
             Brought::Operations(entries.collect())
         }
-        STATE => Brought::State(reader.raw(reader.remaining())?.to_vec()),
+        STATE => Brought::State(reader.raw(reader.remaining())?.to_vec(), has(REBASE)),
         _ => return Err(Malformed("a message brings two things")),
     };
     let nothing = match &brought {
         Brought::Deltas(deltas) => has(DELTAS) && deltas.is_empty(),
         Brought::Operations(entries) => entries.is_empty(),
-        Brought::State(_) => is_empty,
+        Brought::State(..) => is_empty,
     };
     if nothing {
         return Err(Malformed("no changes where some were announced"));
@@ -163,7 +171,7 @@ pub fn recode_message(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         Brought::Operations(entries) => {
             Body::Operations(entries.iter().map(|entry| (&entry.delta, &entry.saw)).collect())
         }
-        Brought::State(state) => Body::State(state),
+        Brought::State(state, rebase) => Body::State(state, *rebase),
     };
     write_message(&head, &body).ok_or(Malformed("an empty message"))
 }

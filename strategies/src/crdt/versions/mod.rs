@@ -7,12 +7,13 @@
 //!   that has not acknowledged it, and waits at the receiver until what it depends on is there.
 //! - [`Protocol::Scuttlebutt`]: the version is sent at every turn, and answered with what it lacks; nothing is pushed.
 //!
-//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `waiting` (operations that came too early), `message`,
+//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `returning` (peers far behind), `waiting` (operations that came too early), `message`,
 //! `log`, `save`.
 
 mod log;
 mod message;
 mod replica;
+mod returning;
 mod save;
 mod store;
 #[cfg(test)]

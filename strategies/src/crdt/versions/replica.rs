@@ -9,9 +9,10 @@ use super::Protocol;
 use super::log::Entry;
 use super::message::{Body, Brought, Head, read_message, write_message};
 use super::save;
-use super::store::Store;
+use super::store::{Store, Use};
 use crate::contract::{
-    Cargo, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, Transport,
+    Cargo, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, SeatChange,
+    Transport,
 };
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::sequence::TextOrder;
@@ -42,6 +43,16 @@ pub struct Peer {
     pub digests: u64,
     /// What that one said, until it is answered.
     pub asked: Option<Version>,
+}
+
+/// What a message is to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bring {
+    Nothing,
+    /// What the peer lacks.
+    Changes,
+    /// The whole state, to begin again from.
+    Rebase,
 }
 
 /// A replica that replicates by version.
@@ -86,7 +97,8 @@ impl VersionReplica {
             Protocol::Digest => {
                 let is_new = !peer.greeted || self.transport == Transport::Datagram;
                 head.asks = !peer.met && is_new;
-                peer.met || self.is_star && self.store.log.reaches(self.base(peer))
+                let is_known = self.is_star && !self.store.members.is_gone(id);
+                peer.met || is_known && self.store.log.reaches(self.base(peer))
             }
             Protocol::Operations => {
                 head.asks = peer.misled;
@@ -100,7 +112,7 @@ impl VersionReplica {
         if head.asks {
             head.version = Some(self.store.have.clone());
         }
-        self.say(at, head, changes, out);
+        self.say(at, head, if changes { Bring::Changes } else { Bring::Nothing }, out);
         Ok(())
     }
 
@@ -122,22 +134,23 @@ impl VersionReplica {
         }
     }
 
-    /// Sends a message, with the changes that the peer lacks if it is to have them.
-    fn say(&mut self, at: usize, mut head: Head, changes: bool, out: &mut Outbox) {
+    /// Sends a message, with what the peer lacks if it is to have that.
+    fn say(&mut self, at: usize, mut head: Head, bring: Bring, out: &mut Outbox) {
         let (peer, store) = (&self.peers[at], &self.store);
         let base = self.base(peer);
-        let reaches = store.log.reaches(base);
-        let changes = changes && (reaches || !peer.offered);
+        let rebase = bring == Bring::Rebase || store.members.is_gone(peer.id);
+        let reaches = store.log.reaches(base) && !rebase;
+        let brings = bring != Bring::Nothing && (reaches || !peer.offered);
         let mut cargo = Cargo::default();
         let mut state = Vec::new();
-        let body = if !changes || base.reaches(&store.have) {
+        let body = if !brings || base.reaches(&store.have) && !rebase {
             Body::Nothing
         } else if reaches {
             self.unknown(peer, base, &mut cargo, out)
         } else {
             head.version.get_or_insert_with(|| store.have.clone());
             state = self.state(&mut cargo);
-            Body::State(&state)
+            Body::State(&state, rebase)
         };
         head.resets |= peer.misled && head.version.is_some();
         let Some(bytes) = write_message(&head, &body) else { return };
@@ -146,7 +159,7 @@ impl VersionReplica {
         let peer = &mut self.peers[at];
         peer.greeted |= head.version.is_some();
         peer.offered |= !state.is_empty();
-        if changes {
+        if brings {
             peer.sent.join(&self.store.have);
         }
     }
@@ -163,10 +176,12 @@ impl VersionReplica {
         let whole = |(entry, skip)| if one_by_one { (entry, 0) } else { (entry, skip) };
         let lacking = self.store.log.unknown(peer.cursor, base).map(whole);
         let lacking: Vec<(&Entry, u64)> = lacking.collect();
+        let mut dots = 0;
         for (Entry { delta, saw }, skip) in &lacking {
-            let dots = delta.span - skip;
-            self.store.ids.ride(delta.first.plus(*skip), dots, cargo.elements, &mut cargo.ids);
-            cargo.elements += dots;
+            let span = delta.span - skip;
+            self.store.ids.ride(delta.first.plus(*skip), span, dots, &mut cargo.ids);
+            dots += span;
+            cargo.elements += delta.elements(*skip);
             cargo.content_bytes += delta.content_bytes(*skip);
             out.work(1 + saw.len() as u64);
         }
@@ -204,17 +219,23 @@ impl VersionReplica {
         if head.number.is_some() && self.protocol != Protocol::Scuttlebutt {
             return Err(Malformed("digests belong to another protocol"));
         }
-        let (told, usable) = self.take(&head, brought, cargo, out)?;
+        let (told, used) = self.take(from, &head, brought, cargo, out)?;
+        let sealed = self.sealed();
+        self.store.tell(sealed, out);
         let mut reply = Head::default();
-        if !usable || head.asks {
+        if used != Use::All || head.asks {
             reply.version = Some(self.store.have.clone());
-            reply.resets = !usable;
+            reply.resets = used != Use::All;
         } else {
             for (agent, _) in told.iter() {
                 reply.ack.raise(agent, self.store.have.get(agent));
             }
         }
-        let changes = head.version.is_some();
+        let bring = match used {
+            Use::Forgotten => Bring::Rebase,
+            _ if head.version.is_some() => Bring::Changes,
+            _ => Bring::Nothing,
+        };
         let (number, is_answer) = (head.number, head.answers.is_some());
         let is_ahead = head.version.as_ref().is_some_and(|theirs| !self.store.have.reaches(theirs));
         self.learn(at, head, &told);
@@ -225,40 +246,85 @@ impl VersionReplica {
                 self.ask(at, &mut reply);
             }
         }
-        self.say(at, reply, changes, out);
+        self.say(at, reply, bring, out);
         self.prune();
         Ok(())
     }
 
-    /// Takes in what a message brings. Returns how far each agent's changes in it go, and whether all could be used.
+    /// Takes in what a message brings. Returns how far each agent's changes in it go, and how they could be used.
     fn take(
         &mut self,
+        from: ReplicaId,
         head: &Head,
         brought: Brought,
         cargo: &Cargo,
         out: &mut Outbox,
-    ) -> Result<(Version, bool), Malformed> {
+    ) -> Result<(Version, Use), Malformed> {
         let one_by_one = self.protocol == Protocol::Operations;
         match brought {
-            Brought::Deltas(deltas) if deltas.is_empty() => Ok((Version::new(), true)),
+            Brought::Deltas(deltas) if deltas.is_empty() => {
+                self.greet_again(from, head, &mut std::iter::empty());
+                Ok((Version::new(), Use::All))
+            }
             Brought::Deltas(deltas) if !one_by_one => {
                 self.store.check(deltas.iter())?;
+                if self.greet_again(from, head, &mut deltas.iter().map(|delta| delta.first.agent)) {
+                    return Ok((Version::new(), Use::Forgotten));
+                }
                 let sealed = self.sealed();
                 Ok(self.store.take_deltas(deltas, cargo, sealed, out))
             }
             Brought::Operations(entries) if one_by_one => {
                 self.store.check(entries.iter().map(|entry| &entry.delta))?;
-                let (told, usable) = self.store.take_operations(entries, cargo, out);
+                let mut authors = entries.iter().map(|entry| entry.delta.first.agent);
+                if self.greet_again(from, head, &mut authors) {
+                    return Ok((Version::new(), Use::Forgotten));
+                }
+                let (told, used) = self.store.take_operations(entries, cargo, out);
                 // Datagrams come in any order: what waits for another is nothing to complain of.
-                Ok((told, usable || self.transport == Transport::Datagram))
+                let waits = used == Use::Gap && self.transport == Transport::Datagram;
+                Ok((told, if waits { Use::All } else { used }))
             }
-            Brought::State(state) => {
+            Brought::State(state, rebase) => {
                 let version = head.version.as_ref();
                 let version = version.ok_or(Malformed("a state without its version"))?;
-                let usable = self.store.take_state(version, &state, cargo, out)?;
-                Ok((version.clone(), usable))
+                if self.greet_again(from, head, &mut std::iter::empty()) && !rebase {
+                    return Ok((Version::new(), Use::Forgotten));
+                }
+                let life = self.store.agent;
+                let used = self.store.take_state(from, version, (&state, rebase), cargo, out)?;
+                if self.store.agent != life {
+                    self.begin_again();
+                }
+                Ok((version.clone(), used))
             }
             _ => Err(Malformed("changes belong to another protocol")),
+        }
+    }
+
+    /// Whether a peer is still gone, now that it speaks: if it does under a new name, it has taken over somebody's document, and is not.
+    fn greet_again(
+        &mut self,
+        from: ReplicaId,
+        head: &Head,
+        authors: &mut dyn Iterator<Item = Agent>,
+    ) -> bool {
+        if !self.store.members.is_gone(from) {
+            return false;
+        }
+        let told = head.version.iter().flat_map(Version::iter).map(|(agent, _)| agent);
+        let latest = told.chain(authors).filter(|agent| agent.replica() == from).max();
+        if let Some(agent) = latest {
+            self.store.members.heard(agent, 0, false);
+        }
+        self.store.members.is_gone(from)
+    }
+
+    /// This replica goes on in a new life: all its peers may take it to have what it left to others.
+    fn begin_again(&mut self) {
+        for peer in &mut self.peers {
+            peer.cursor = self.store.log.start();
+            (peer.misled, peer.greeted, peer.met) = (true, false, false);
         }
     }
 
@@ -295,10 +361,15 @@ impl VersionReplica {
         self.peers.iter().map(|peer| peer.cursor).max().unwrap_or(0)
     }
 
-    /// Drops what every peer has.
+    /// Drops what every peer has that is not gone.
     fn prune(&mut self) {
-        let needed = self.peers.iter().map(|peer| peer.cursor).min();
+        let here = self.peers.iter().filter(|peer| !self.store.members.is_gone(peer.id));
+        let needed = here.map(|peer| peer.cursor).min();
         self.store.log.drop_before(needed.unwrap_or(self.store.log.end()));
+        let start = self.store.log.start();
+        for peer in &mut self.peers {
+            peer.cursor = peer.cursor.max(start);
+        }
     }
 }
 
@@ -342,7 +413,19 @@ impl Replica for VersionReplica {
                 (peer.greeted, peer.met) = (false, false);
                 peer.asked = None;
             }
-            Input::Seat(_) => {}
+            Input::Seat(change) => {
+                let (members, own) = (&mut self.store.members, self.store.agent.replica());
+                match change {
+                    SeatChange::Gone { replica } if replica != own => {
+                        members.leave(replica, &self.store.have);
+                    }
+                    SeatChange::Back { replica } if replica != own => members.join(replica),
+                    _ => {}
+                }
+                let sealed = self.sealed();
+                self.store.tell(sealed, out);
+                self.prune();
+            }
         }
         Ok(())
     }
@@ -392,7 +475,11 @@ impl Replica for VersionReplica {
         let versions = self.peers.iter().map(|peer| peer.acked.len()).sum::<usize>();
         let entries = versions + self.store.have.len();
         footprint.metadata_bytes += (entries * size_of::<(Agent, u64)>()) as u64;
+        footprint.metadata_bytes += self.store.members.bytes();
         footprint.history_bytes += self.store.log.bytes() + self.store.waiting.bytes();
+        let burial = self.store.burial.iter().flat_map(|burial| &burial.deleted);
+        footprint.history_bytes +=
+            burial.map(|(_, spans)| size_of_val(&spans[..]) as u64).sum::<u64>();
         footprint
     }
 }

@@ -3,16 +3,18 @@
 use super::Protocol;
 use super::log::{Entry, Log};
 use super::replica::{Peer, VersionReplica};
-use super::store::Store;
+use super::store::{Burial, Store};
 use super::waiting::{Early, Waiting};
 use crate::contract::{CargoIds, Malformed, Seat};
 use crate::crdt::attribution::Attribution;
-use crate::crdt::causal::{Agent, Version};
+use crate::crdt::causal::{Agent, Span, Version};
 use crate::crdt::codec::{
-    Operation, Piece, read_deltas, read_operations, write_deltas, write_operations,
+    COUNTER_MAX, Dots, Operation, Piece, read_deltas, read_operations, write_deltas,
+    write_operations,
 };
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::snapshot::{read_cells, write_cells};
+use crate::crdt::stability::Members;
 use crate::document::ReplicaId;
 use crate::wire::{Reader, Writer};
 
@@ -57,7 +59,45 @@ fn save_store(store: &Store, writer: &mut Writer) {
             }
         }
     }
+    store.members.write(writer);
+    writer.byte(u8::from(store.burial.is_some()));
+    if let Some(Burial { as_of, deleted }) = &store.burial {
+        as_of.write(writer);
+        writer.count(deleted.len());
+        for (cell, spans) in deleted {
+            writer.cell(*cell);
+            let mut dots = Dots::of(spans.iter().map(|span| span.first.agent).collect());
+            dots.write_table(writer);
+            writer.count(spans.len());
+            for span in spans {
+                dots.write(writer, span.first);
+                writer.uint(span.len);
+            }
+        }
+    }
     store.ids.write(writer);
+}
+
+fn restore_burial(reader: &mut Reader<'_>) -> Result<Option<Burial>, Malformed> {
+    if reader.byte()? == 0 {
+        return Ok(None);
+    }
+    let as_of = Version::read(reader)?;
+    let mut deleted = Vec::new();
+    for _ in 0..reader.count(5)? {
+        let cell = reader.cell()?;
+        let mut dots = Dots::read_table(reader)?;
+        let mut spans = Vec::new();
+        for _ in 0..reader.count(2)? {
+            let (first, len) = (dots.read_some(reader)?, reader.uint()?);
+            if len == 0 || len > COUNTER_MAX {
+                return Err(Malformed("number of characters out of range"));
+            }
+            spans.push(Span { first, len });
+        }
+        deleted.push((cell, spans));
+    }
+    Ok(Some(Burial { as_of, deleted }))
 }
 
 fn operations<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Operation<'a>> {
@@ -88,8 +128,13 @@ pub fn restore(
     saved: &[u8],
 ) -> Result<VersionReplica, Malformed> {
     let mut reader = Reader::new(saved);
-    let lost_memory = u64::from(seat.incarnation) != Reader::new(saved).uint()?;
-    let store = restore_store(seat, protocol, text_order, &mut reader)?;
+    let lost_memory = Reader::new(saved).uint32()? >> 16 != seat.incarnation;
+    let mut store = restore_store(seat, protocol, text_order, &mut reader)?;
+    if lost_memory {
+        // Under its new name it has said nothing yet.
+        store.told = store.told.map(|_| Version::new());
+        store.members.start_over();
+    }
     let mut peers = Vec::new();
     for _ in 0..reader.count(6)? {
         let mut peer = restore_peer(&mut reader)?;
@@ -115,7 +160,7 @@ fn restore_store(
     text_order: TextOrder,
     reader: &mut Reader<'_>,
 ) -> Result<Store, Malformed> {
-    reader.uint32()?;
+    let life = reader.uint32()?;
     let genesis = reader.uint()?;
     let mut have = Version::read(reader)?;
     have.raise(Agent::GENESIS, genesis);
@@ -147,14 +192,19 @@ fn restore_store(
         }
     }
     Ok(Store {
-        agent: Agent::new(seat.replica, seat.incarnation),
+        agent: match life >> 16 == seat.incarnation {
+            true => Agent::new(seat.replica, life),
+            false => Agent::seated(seat.replica, seat.incarnation),
+        },
         schema: seat.schema.clone(),
         have,
         cells,
         log: Log::resume(start, dropped, entries),
-        ids: Attribution::read(reader)?,
         told,
         waiting,
+        members: Members::read(reader)?,
+        burial: restore_burial(reader)?,
+        ids: Attribution::read(reader)?,
     })
 }
 

@@ -5,13 +5,33 @@ use super::log::{Entry, Log};
 use super::waiting::{Early, Waiting};
 use crate::contract::{Cargo, CargoIds, Change, Malformed, Outbox, Seat};
 use crate::crdt::attribution::Attribution;
-use crate::crdt::causal::{Agent, Dot, Version};
+use crate::crdt::causal::{Agent, Dot, Span, Version};
 use crate::crdt::cells::{Cells, Effects};
-use crate::crdt::op::Delta;
+use crate::crdt::op::{Delta, Op};
 use crate::crdt::sequence::TextOrder;
-use crate::crdt::snapshot;
-use crate::document::{Edit, EditId, Schema};
-use crate::wire::Reader;
+use crate::crdt::stability::{Members, Said};
+use crate::document::{Cell, Edit, EditId, Schema};
+
+/// Dots after which a replica that waits for nobody looks for what it can let go.
+const ALONE_DOTS: u64 = 256;
+
+/// How the changes of a message could be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// All of them.
+    All,
+    /// Something is missing before them.
+    Gap,
+    /// They speak of what was forgotten here, or come from somebody who was gone and may not know what was forgotten.
+    Forgotten,
+}
+
+/// Deleted characters that can be let go once every member has what was here when they were found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Burial {
+    pub as_of: Version,
+    pub deleted: Vec<(Cell, Vec<Span>)>,
+}
 
 /// What one replica has.
 #[derive(Debug)]
@@ -27,13 +47,16 @@ pub struct Store {
     pub told: Option<Version>,
     /// Operations that came too early.
     pub waiting: Waiting,
+    /// What the others have.
+    pub members: Members,
+    pub burial: Option<Burial>,
 }
 
 impl Store {
     /// The seat's genesis and nothing else; with `one_by_one`, changes are kept as operations of their own.
     pub fn new(seat: &Seat<'_>, text_order: TextOrder, one_by_one: bool) -> Self {
         let mut store = Store {
-            agent: Agent::new(seat.replica, seat.incarnation),
+            agent: Agent::seated(seat.replica, seat.incarnation),
             schema: seat.schema.clone(),
             have: Version::new(),
             cells: Cells::new(text_order),
@@ -41,6 +64,8 @@ impl Store {
             ids: Attribution::default(),
             told: one_by_one.then(Version::new),
             waiting: Waiting::default(),
+            members: Members::new(seat.members, seat.replica),
+            burial: None,
         };
         for (id, edit) in seat.genesis {
             store.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
@@ -66,16 +91,57 @@ impl Store {
         let deltas = self.mint(self.agent, id, edit, &mut effects);
         self.report(Some(id), &effects, out);
         for delta in deltas {
-            match &mut self.told {
-                None => self.log.merge(delta, sealed),
-                Some(told) => {
-                    let mut saw = self.have.news(told);
-                    saw.forget(self.agent);
-                    out.work(saw.len() as u64);
-                    told.join(&self.have);
-                    self.log.push(Entry { delta, saw });
-                }
+            let (first, last) = (delta.first.counter, delta.last().counter);
+            self.list(delta, sealed, out);
+            if self.members.is_alone() && first / ALONE_DOTS != last.wrapping_add(1) / ALONE_DOTS {
+                self.compact(out);
             }
+        }
+    }
+
+    /// Logs a change made here.
+    pub fn list(&mut self, delta: Delta, sealed: u64, out: &mut Outbox) {
+        match &mut self.told {
+            None => self.log.merge(delta, sealed),
+            Some(told) => {
+                let mut saw = self.have.news(told);
+                saw.forget(self.agent);
+                out.work(saw.len() as u64);
+                told.join(&self.have);
+                self.log.push(Entry { delta, saw });
+            }
+        }
+    }
+
+    /// Says what this replica has, in a change of its own, if it is time to.
+    pub fn tell(&mut self, sealed: u64, out: &mut Outbox) {
+        let Some(said) = self.members.say(&self.have) else { return };
+        out.work(said.has.len() as u64);
+        let first = Dot { agent: self.agent, counter: self.have.get(self.agent) + 1 };
+        self.have.raise(first.agent, first.counter);
+        self.list(Delta { first, span: 1, op: Op::Saw(said) }, sealed, out);
+        self.compact(out);
+    }
+
+    /// Takes note of what a member says that it has.
+    fn hear(&mut self, dot: Dot, said: &Said, out: &mut Outbox) {
+        out.work(said.has.len() as u64);
+        self.members.take(dot, &said.has, &said.gone);
+        self.compact(out);
+    }
+
+    /// Lets go what nobody needs any more: deleted characters of texts, once every member has what deleted them.
+    fn compact(&mut self, out: &mut Outbox) {
+        let Some(stable) = self.members.stable(&self.have) else { return };
+        out.work((self.have.len() * self.have.len()) as u64);
+        if let Some(burial) = self.burial.take_if(|burial| stable.reaches(&burial.as_of)) {
+            out.work(self.cells.forget(&burial.deleted));
+        }
+        if self.burial.is_none() {
+            out.work(self.cells.items());
+            let deleted = self.cells.deleted();
+            let as_of = self.have.news(&Version::new());
+            self.burial = (!deleted.is_empty()).then_some(Burial { as_of, deleted });
         }
     }
 
@@ -121,7 +187,7 @@ impl Store {
         cargo: &Cargo,
         sealed: u64,
         out: &mut Outbox,
-    ) -> (Version, bool) {
+    ) -> (Version, Use) {
         let (mut told, mut element) = (Version::new(), 0);
         for mut delta in deltas {
             let (first, span, last) = (delta.first, delta.span, delta.last());
@@ -129,7 +195,10 @@ impl Store {
             out.work(1);
             if last.counter > have {
                 if first.counter > have + 1 || !delta.is_ready(&self.have) {
-                    return (told, false);
+                    return (told, Use::Gap);
+                }
+                if first.counter == have + 1 && !self.cells.knows_neighbours(&delta) {
+                    return (told, Use::Forgotten);
                 }
                 let skip = have + 1 - first.counter;
                 self.arrive(first, (span, skip), element, &cargo.ids, out);
@@ -140,7 +209,7 @@ impl Store {
             told.raise(first.agent, last.counter);
             element += span;
         }
-        (told, true)
+        (told, Use::All)
     }
 
     /// Applies the operations that are new and whose dependencies are here, and lets the others wait. Returns how far each agent's operations
@@ -150,8 +219,8 @@ impl Store {
         entries: Vec<Entry>,
         cargo: &Cargo,
         out: &mut Outbox,
-    ) -> (Version, bool) {
-        let (mut told, mut element, mut usable) = (Version::new(), 0, true);
+    ) -> (Version, Use) {
+        let (mut told, mut element, mut used) = (Version::new(), 0, Use::All);
         for entry in entries {
             let (first, span, last) = (entry.delta.first, entry.delta.span, entry.delta.last());
             let have = self.have.get(first.agent);
@@ -160,9 +229,12 @@ impl Store {
             if last.counter > have {
                 let is_next = first.counter == have + 1;
                 if is_next && self.have.reaches(&entry.saw) && entry.delta.is_ready(&self.have) {
+                    if !self.cells.knows_neighbours(&entry.delta) {
+                        return (told, Use::Forgotten);
+                    }
                     self.deliver(entry, element, &cargo.ids, out);
                 } else {
-                    usable = false;
+                    used = Use::Gap;
                     let ids = rebased(&cargo.ids, element, span);
                     self.waiting.keep(Early { entry, ids });
                 }
@@ -171,10 +243,14 @@ impl Store {
         }
         let mut work_units = 0;
         while let Some(early) = self.waiting.take_ready(&self.have, &mut work_units) {
+            if !self.cells.knows_neighbours(&early.entry.delta) {
+                used = Use::Forgotten;
+                break;
+            }
             self.deliver(early.entry, 0, &early.ids, out);
         }
         out.work(work_units);
-        (told, usable)
+        (told, used)
     }
 
     fn deliver(&mut self, entry: Entry, element: u64, ids: &[CargoIds], out: &mut Outbox) {
@@ -197,77 +273,14 @@ impl Store {
 
     fn apply(&mut self, delta: &Delta, out: &mut Outbox) {
         self.have.raise(delta.first.agent, delta.last().counter);
+        let is_news = !matches!(delta.op, Op::Saw(_));
+        self.members.heard(delta.first.agent, delta.span, is_news);
+        self.members.made(delta.last());
         let mut effects = Effects::default();
         self.cells.apply(delta, &mut effects);
         self.report(self.ids.of(delta.first), &effects, out);
-    }
-
-    /// Takes over a peer's whole state, and applies again on top what this replica has and the peer lacks. Refused where the log
-    /// does not hold all of that: then the peer lost its memory too, and gets this one's state.
-    ///
-    /// # Errors
-    /// [`Malformed`] where the state makes no sense.
-    pub fn take_state(
-        &mut self,
-        version: &Version,
-        state: &[u8],
-        cargo: &Cargo,
-        out: &mut Outbox,
-    ) -> Result<bool, Malformed> {
-        let mut theirs = version.clone();
-        theirs.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
-        let mut reader = Reader::new(state);
-        let order = self.cells.text_order();
-        let cells = snapshot::read_cells(&mut reader, &theirs, &self.schema, order)?;
-        reader.end()?;
-        if theirs.get(self.agent) > self.have.get(self.agent) {
-            return Err(Malformed("own changes that were never made"));
-        }
-        if self.have.reaches(&theirs) {
-            return Ok(true);
-        }
-        if !self.log.reaches(&theirs) {
-            return Ok(false);
-        }
-        out.work_bytes(state.len());
-        let before = std::mem::replace(&mut self.cells, cells);
-        let (mut element, mut newest) = (0, None);
-        for (agent, counter) in version.iter() {
-            let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
-            self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
-                newest = Some(edit);
-                out.change(Change::Applied { edit });
-            });
-            element += counter;
-        }
-        self.log.skip_to(&self.have, &theirs);
-        self.have.join(&theirs);
-        let mut effects = Effects::default();
-        for (entry, skip) in self.log.unknown(self.log.start(), &theirs) {
-            let mut delta = entry.delta.clone();
-            delta.skip(skip);
-            self.cells.apply(&delta, &mut effects);
-        }
-        out.work(effects.work_units);
-        self.report_replacement(&before, newest, out);
-        Ok(true)
-    }
-
-    /// Reports what is shown no more, and which rivals there are, now that another document took the place of the one before; `newest` is an edit
-    /// that came with it.
-    fn report_replacement(&self, before: &Cells, newest: Option<EditId>, out: &mut Outbox) {
-        let found = before.compare(&self.cells);
-        for (hidden, by) in found.hidden {
-            // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
-            let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
-            if let (Some(edit), Some(by)) = (self.ids.of(hidden), by) {
-                out.change(Change::Replaced { edit, by });
-            }
-        }
-        for (cell, rival, new) in found.rivals {
-            if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
-                out.change(Change::Conflicted { cell, edit, with });
-            }
+        if let Op::Saw(said) = &delta.op {
+            self.hear(delta.first, said, out);
         }
     }
 }

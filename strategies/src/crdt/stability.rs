@@ -1,19 +1,27 @@
 //! Who is a member of the document, and what each of them is known to have: what all of them have is stable, and no edit that is still to
 //! come can be concurrent to it.
 //!
-//! Every member says in an event of its own, now and then, what it has. So the news takes the ways that all events take, on any graph. A
-//! member that is gone is not waited for; but what it made may only be taken as known to the end once every other member has said that
+//! Every member says in a change of its own, now and then, what it has. So the news takes the ways that all changes take, on any graph, and
+//! whoever hears it has everything that the member made before. A member that is gone is not waited for; but what it made may only be taken as known to the end once every other member has said that
 //! it takes that one to be gone, and has shown how far it had heard from it.
 
-use super::event::Act;
+use super::causal::{Agent, Dot, Version};
 use crate::contract::Malformed;
-use crate::crdt::causal::{Agent, Dot, Version};
 use crate::document::ReplicaId;
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Dots by others after which a member says again what it has, for each member.
 const DOTS_PER_MEMBER: u64 = 64;
+
+/// What a member has to say: what it has since it said so last, and who it takes to be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The last dot of each agent that is new, in order.
+    pub has: Vec<Dot>,
+    /// In order.
+    pub gone: Vec<ReplicaId>,
+}
 
 /// What one other member has said.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +72,11 @@ impl Members {
         self.rows.entry(replica).or_insert(Row::of(agent));
     }
 
+    /// Whether there is nobody else to wait for.
+    pub fn is_alone(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Whether a replica was gone and was not heard of since under a new name.
     pub fn is_gone(&self, replica: ReplicaId) -> bool {
         self.gone.contains_key(&replica)
@@ -83,6 +96,14 @@ impl Members {
         if self.gone.get(&replica).is_some_and(|old| agent > *old) {
             self.join(replica);
             self.gone.remove(&replica);
+        }
+    }
+
+    /// An agent made a change, and so has its own changes up to that one.
+    pub fn made(&mut self, last: Dot) {
+        let row = self.rows.get_mut(&last.agent.replica());
+        if let Some(row) = row.filter(|row| row.agent == last.agent) {
+            row.has.raise(last.agent, last.counter);
         }
     }
 
@@ -106,7 +127,7 @@ impl Members {
     }
 
     /// What this replica has to say, if it is time to: after enough news, or where it says something new of who is gone.
-    pub fn say<T>(&mut self, have: &Version) -> Option<Act<T>> {
+    pub fn say(&mut self, have: &Version) -> Option<Said> {
         let gone: Vec<ReplicaId> = self.gone.keys().copied().collect();
         let due = self.news >= DOTS_PER_MEMBER * (self.rows.len() as u64 + 1);
         if !due && gone == self.told_gone || self.rows.is_empty() {
@@ -117,7 +138,7 @@ impl Members {
         have.iter().for_each(|(agent, counter)| self.told.raise(agent, counter));
         self.told_gone.clone_from(&gone);
         self.news = 0;
-        Some(Act::Saw { has, gone })
+        Some(Said { has, gone })
     }
 
     /// Says everything again the next time.

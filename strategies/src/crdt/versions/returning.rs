@@ -1,0 +1,323 @@
+//! Taking over a peer's whole document, where the log of neither reaches back to what the other one has, or where this replica was gone.
+//!
+//! What this replica has and the peer lacks goes on top: as it is where the peer only remembers less. Where this replica was presumed
+//! gone, everybody else may have forgotten characters that its changes name as neighbours, and has stopped listening to its old
+//! name. Then it makes its own changes again on the peer's document, under the same edit ids but in a new life with new dots: text beside the
+//! nearest character that is still there. Changes by others that the peer lacks are left to those who made them.
+//!
+//! The one thing that this cannot know: a change of its old life that reached a member which has not passed it on in all the time since is
+//! made twice.
+
+use super::log::Log;
+use super::store::{Store, Use};
+use crate::contract::{Cargo, Change, Malformed, Outbox};
+use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
+use crate::crdt::cells::{Cells, Effects};
+use crate::crdt::op::{Delta, Op, Seen};
+use crate::crdt::snapshot;
+use crate::document::{Cell, EditId, ReplicaId};
+use crate::wire::Reader;
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Store {
+    /// Takes over the document of a peer that has `version`. Refused where this replica's log does not hold all that the peer lacks: then
+    /// the peer lost its memory too, and gets this one's state. With `rebase` the peer takes this replica for one that was gone.
+    ///
+    /// # Errors
+    /// [`Malformed`] where the state makes no sense.
+    pub fn take_state(
+        &mut self,
+        from: ReplicaId,
+        version: &Version,
+        (state, rebase): (&[u8], bool),
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<Use, Malformed> {
+        let mut theirs = version.clone();
+        theirs.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
+        if theirs.get(self.agent) > self.have.get(self.agent) {
+            return Err(Malformed("own changes that were never made"));
+        }
+        let read = || {
+            let mut reader = Reader::new(state);
+            let order = self.cells.text_order();
+            let cells = snapshot::read_cells(&mut reader, &theirs, &self.schema, order)?;
+            reader.end()?;
+            Ok(cells)
+        };
+        let cells = read()?;
+        if self.have.reaches(&theirs) && !rebase {
+            return Ok(Use::All);
+        }
+        if !self.log.reaches(&theirs) && !rebase {
+            return Ok(Use::Gap);
+        }
+        // Of two that take each other to be gone, one goes on and the other one comes back.
+        if rebase && self.members.is_gone(from) && from > self.agent.replica() {
+            return Ok(Use::All);
+        }
+        out.work_bytes(state.len());
+        let on_top = if rebase { None } else { self.put_on_top(cells, &theirs, out) };
+        let (cells, anew) = match on_top {
+            Some(cells) => (cells, false),
+            None => (read()?, true),
+        };
+        self.members.welcome(from);
+        let before = std::mem::replace(&mut self.cells, cells);
+        let newest = self.take_ids(version, cargo, out);
+        let mut again = BTreeSet::new();
+        if anew {
+            again = self.begin_again(&before, theirs, newest, out);
+        } else {
+            self.log.skip_to(&self.have, &theirs);
+            self.have.join(&theirs);
+        }
+        self.report_replacement(&before, newest, &again, out);
+        Ok(if anew { Use::Gap } else { Use::All })
+    }
+
+    /// A peer's document with what it lacks applied as it is; `None` where one of these changes names a neighbour that was forgotten there.
+    fn put_on_top(&self, mut cells: Cells, theirs: &Version, out: &mut Outbox) -> Option<Cells> {
+        let mut effects = Effects::default();
+        for (entry, skip) in self.log.unknown(self.log.start(), theirs) {
+            let mut delta = entry.delta.clone();
+            delta.skip(skip);
+            if !cells.knows_neighbours(&delta) {
+                return None;
+            }
+            cells.apply(&delta, &mut effects);
+        }
+        out.work(effects.work_units);
+        Some(cells)
+    }
+
+    /// Takes the ids that came with a document; says which edit is the newest.
+    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Option<EditId> {
+        let (mut element, mut newest) = (0, None);
+        for (agent, counter) in version.iter() {
+            let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
+            self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
+                newest = Some(edit);
+                out.change(Change::Applied { edit });
+            });
+            element += counter;
+        }
+        newest
+    }
+
+    /// Goes on from a peer's document in a new life: this replica's own changes that the peer lacks are made again, the others dropped.
+    /// Returns the edits that were made again.
+    fn begin_again(
+        &mut self,
+        before: &Cells,
+        theirs: Version,
+        newest: Option<EditId>,
+        out: &mut Outbox,
+    ) -> BTreeSet<EditId> {
+        let lacking = self.log.unknown(self.log.start(), &theirs);
+        let lacking: Vec<Delta> = lacking
+            .map(|(entry, skip)| {
+                let mut delta = entry.delta.clone();
+                delta.skip(skip);
+                delta
+            })
+            .collect();
+        let known = std::mem::replace(&mut self.have, theirs);
+        let mut dropped = self.log.dropped().clone();
+        dropped.join(&self.have);
+        self.log = Log::resume(self.log.end(), dropped, Vec::new());
+        self.waiting = Default::default();
+        self.told = self.told.is_some().then(Version::new);
+        self.burial = None;
+        self.agent = self.agent.next();
+        self.members.start_over();
+        let mut returning =
+            Returning { before, theirs: self.have.clone(), names: BTreeMap::new(), store: self };
+        let mut again = BTreeSet::new();
+        for delta in &lacking {
+            if delta.first.agent.replica() == returning.store.agent.replica() {
+                returning.make_again(delta, &mut again, out);
+            }
+        }
+        self.drop_ids(&known, newest.or(again.first().copied()), &again, out);
+        again
+    }
+
+    /// Forgets the ids of changes that are not here any more, so that these are new when they come again.
+    fn drop_ids(
+        &mut self,
+        known: &Version,
+        newest: Option<EditId>,
+        again: &BTreeSet<EditId>,
+        out: &mut Outbox,
+    ) {
+        for (agent, _) in known.iter() {
+            for edit in self.ids.cut(agent, self.have.get(agent)) {
+                if let Some(by) = newest.filter(|_| !again.contains(&edit)) {
+                    out.change(Change::Replaced { edit, by });
+                }
+            }
+        }
+    }
+
+    /// Reports what is shown no more, and which rivals there are, now that another document took the place of the one before; `newest` is an edit
+    /// that came with it, `again` are edits that have new names now.
+    fn report_replacement(
+        &self,
+        before: &Cells,
+        newest: Option<EditId>,
+        again: &BTreeSet<EditId>,
+        out: &mut Outbox,
+    ) {
+        let found = before.compare(&self.cells);
+        for (hidden, by) in found.hidden {
+            // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
+            let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
+            if let (Some(edit), Some(by)) = (self.ids.of(hidden), by)
+                && !again.contains(&edit)
+            {
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+        for (cell, rival, new) in found.rivals {
+            if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
+                out.change(Change::Conflicted { cell, edit, with });
+            }
+        }
+    }
+}
+
+/// A replica on its way back.
+struct Returning<'a> {
+    store: &'a mut Store,
+    /// The document as it was here.
+    before: &'a Cells,
+    /// What the peer has.
+    theirs: Version,
+    /// New names of stretches of own dots, by their first.
+    names: BTreeMap<Dot, (u64, Dot)>,
+}
+
+impl Returning<'_> {
+    /// What a dot is called now, and for how many dots from there on that holds; none where its change was dropped.
+    fn rename(&self, dot: Dot) -> Option<(Dot, u64)> {
+        if self.theirs.covers(dot) {
+            return Some((dot, self.theirs.get(dot.agent) - dot.counter + 1));
+        }
+        let (first, (len, new)) = self.names.range(..=dot).next_back()?;
+        let into = dot.counter - first.counter;
+        (first.agent == dot.agent && into < *len).then(|| (new.plus(into), len - into))
+    }
+
+    fn renamed(&self, dots: &[Dot]) -> Vec<Dot> {
+        dots.iter().filter_map(|dot| Some(self.rename(*dot)?.0)).collect()
+    }
+
+    /// Makes a change again under the next dots.
+    fn make_again(&mut self, delta: &Delta, again: &mut BTreeSet<EditId>, out: &mut Outbox) {
+        let agent = self.store.agent;
+        let first = Dot { agent, counter: self.store.have.get(agent) + 1 };
+        let op = match &delta.op {
+            Op::Saw(_) => return,
+            Op::Put { cell, value, seen } => {
+                Op::Put { cell: *cell, value: value.clone(), seen: self.renamed(seen) }
+            }
+            Op::Add { .. } => delta.op.clone(),
+            Op::Insert { cell, element, seen } => {
+                Op::Insert { cell: *cell, element: element.clone(), seen: self.renamed(seen) }
+            }
+            Op::Run { cell, left, text, .. } => {
+                let at = self.place(*cell, *left, out);
+                match self.store.cells.type_at(*cell, at, first, text.clone()) {
+                    Some(op) => op,
+                    None => return,
+                }
+            }
+            Op::Hide { seen } => {
+                let seen = seen.iter().map(|(cell, seen)| (*cell, self.hidden(*cell, seen)));
+                Op::Hide { seen: seen.filter(|(_, seen)| !seen.is_empty()).collect() }
+            }
+        };
+        let made = Delta { first, span: delta.span, op };
+        let mut effects = Effects::default();
+        if !matches!(made.op, Op::Run { .. }) {
+            self.store.cells.apply(&made, &mut effects);
+        }
+        self.names.insert(delta.first, (delta.span, first));
+        for n in 0..delta.span {
+            if let Some(id) = self.store.ids.of(delta.first.plus(n)) {
+                self.store.ids.note(first.plus(n), 1, id);
+                again.insert(id);
+            }
+        }
+        self.store.have.raise(agent, made.last().counter);
+        out.work(effects.work_units);
+        self.store.list(made, u64::MAX, out);
+    }
+
+    /// Where text goes that was typed behind a character: behind the nearest one before it that is still there.
+    fn place(&self, cell: Cell, left: Dot, out: &mut Outbox) -> usize {
+        let (Some(before), Some(now)) = (self.before.text(cell), self.store.cells.text(cell))
+        else {
+            return 0;
+        };
+        if left.is_none() {
+            return 0;
+        }
+        let up_to = before.up_to(left);
+        out.work((up_to.len() + now.items()) as u64);
+        for span in up_to.iter().rev() {
+            for n in (0..span.len).rev() {
+                out.work(1);
+                if let Some((dot, _)) = self.rename(span.first.plus(n))
+                    && now.has(dot)
+                {
+                    return now.position_behind(dot);
+                }
+            }
+        }
+        0
+    }
+
+    /// What is to be hidden now of what was hidden then.
+    fn hidden(&self, cell: Cell, seen: &Seen) -> Seen {
+        match seen {
+            Seen::Values(dots) => Seen::Values(self.renamed(dots)),
+            Seen::Insertions(dots) => Seen::Insertions(self.renamed(dots)),
+            Seen::Characters(spans) => {
+                let mut renamed = Vec::new();
+                for span in spans {
+                    let mut dot = span.first;
+                    while dot < span.end() {
+                        let left = span.end().counter - dot.counter;
+                        let (new, len) = match self.rename(dot) {
+                            Some((new, len)) => (Some(new), len.min(left)),
+                            None => (None, 1),
+                        };
+                        if let Some(first) = new {
+                            insert_span(&mut renamed, Span { first, len });
+                        }
+                        dot = dot.plus(len);
+                    }
+                }
+                Seen::Characters(renamed)
+            }
+            Seen::Tallies(tallies) => {
+                // Of another one's additions those that are here. Of its own all that it has made so far, which it had seen.
+                let own = self.store.agent.replica();
+                let is_own = |agent: Agent| agent.replica() == own;
+                let saw_own = tallies.iter().any(|(agent, _)| is_own(*agent));
+                let now = self.store.cells.tallies(cell);
+                let seen = now.into_iter().filter_map(|(agent, added)| {
+                    let then = tallies.iter().find(|(of, _)| *of == agent).map(|(_, tally)| *tally);
+                    match then {
+                        _ if is_own(agent) => saw_own.then_some((agent, added)),
+                        Some(then) if then.through < added.through => Some((agent, then)),
+                        then => then.map(|_| (agent, added)),
+                    }
+                });
+                Seen::Tallies(seen.filter(|(_, tally)| tally.through > 0).collect())
+            }
+        }
+    }
+}
