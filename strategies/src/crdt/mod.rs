@@ -20,10 +20,12 @@ mod sequence;
 pub(crate) mod set;
 mod snapshot;
 pub(crate) mod stability;
+mod text;
 mod versions;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};
 pub use sequence::TextOrder;
+pub use text::TextReplica;
 use versions::{Protocol, VersionReplica, recode_message, restore};
 
 /// A way of replicating these data types.

@@ -1,11 +1,12 @@
-//! Where the items of a sequence lie: in short chunks, found by visible position through a Fenwick tree over the chunks, and by dot
-//! through an index of every item's first dot. Nothing here knows how concurrent insertions are ordered.
+//! Where the items of a sequence lie: in short chunks, found by visible position through a tree over the chunks, and by dot
+//! through an index of ranges of dots. Nothing here knows how concurrent insertions are ordered.
 
+use super::index::Index;
 use super::item::{Item, RUN_CHARS};
 use super::order::Claim;
-use crate::crdt::causal::Dot;
+use super::tree::Tree;
+use crate::crdt::causal::{Dot, Span};
 use crate::document::char_count;
-use std::collections::BTreeMap;
 
 /// Items in a chunk before it is cut in two.
 const CHUNK_ITEMS: usize = 64;
@@ -21,30 +22,37 @@ pub struct Place {
 #[derive(Clone, Debug, Default)]
 struct Chunk {
     items: Vec<Item>,
-    /// Position among the chunks in order of the text.
-    rank: u32,
     /// Visible characters.
     visible: usize,
 }
 
 impl Chunk {
-    fn new(items: Vec<Item>, rank: u32) -> Self {
+    fn new(items: Vec<Item>) -> Self {
         let visible = items.iter().map(Item::visible).sum();
-        Chunk { items, rank, visible }
+        Chunk { items, visible }
     }
+}
+
+/// An item near the last place that was looked for, as people write where they wrote before.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    chunk: u32,
+    /// Visible characters before the chunk.
+    before_chunk: usize,
+    item: usize,
+    /// Visible characters before the item.
+    before: usize,
 }
 
 /// Items in order of the text.
 #[derive(Clone, Debug)]
 pub struct Chunks {
-    /// Every chunk; its number never changes. None is empty unless it is the only one.
+    /// Every chunk; its number never changes. Those in the tree are not empty, unless there is only one.
     chunks: Vec<Chunk>,
-    /// Numbers of the chunks in order of the text.
-    order: Vec<u32>,
-    /// Fenwick tree of visible characters over `order`.
-    tree: Vec<usize>,
-    /// Chunk of the item with this first dot.
-    index: BTreeMap<Dot, u32>,
+    tree: Tree,
+    index: Index,
+    cursor: Option<Cursor>,
+    items: usize,
     visible: usize,
 }
 
@@ -55,17 +63,14 @@ impl Chunks {
         if lists.is_empty() {
             lists.push(Vec::new());
         }
-        let chunks: Vec<Chunk> =
-            (0..).zip(lists).map(|(rank, items)| Chunk::new(items, rank)).collect();
-        let order = (0..chunks.len() as u32).collect();
-        let mut index = BTreeMap::new();
-        for chunk in &chunks {
-            index.extend(chunk.items.iter().map(|item| (item.first, chunk.rank)));
-        }
-        let visible = chunks.iter().map(|chunk| chunk.visible).sum();
-        let mut all = Chunks { chunks, order, tree: Vec::new(), index, visible };
-        all.rebuild_tree();
-        all
+        let chunks: Vec<Chunk> = lists.into_iter().map(Chunk::new).collect();
+        let tree = Tree::new(chunks.iter().map(|chunk| chunk.visible));
+        let spans: Vec<(Span, u32)> = (0..)
+            .zip(&chunks)
+            .flat_map(|(number, chunk)| chunk.items.iter().map(move |item| (item.span(), number)))
+            .collect();
+        let (items, visible) = (spans.len(), chunks.iter().map(|chunk| chunk.visible).sum());
+        Chunks { chunks, tree, index: Index::new(spans), cursor: None, items, visible }
     }
 
     /// Visible characters.
@@ -75,17 +80,18 @@ impl Chunks {
 
     /// Number of items.
     pub fn items(&self) -> usize {
-        self.index.len()
+        self.items
     }
 
     /// The items chunk by chunk, in order of the text.
     pub fn lists(&self) -> impl Iterator<Item = &[Item]> {
-        self.order.iter().map(|chunk| self.chunks[*chunk as usize].items.as_slice())
+        std::iter::successors(Some(self.tree.first()), |chunk| self.tree.next(*chunk))
+            .map(|chunk| self.chunks[chunk as usize].items.as_slice())
     }
 
     /// The place before everything.
     pub fn start(&self) -> Place {
-        Place { chunk: self.order[0], item: 0, offset: 0 }
+        Place { chunk: self.tree.first(), item: 0, offset: 0 }
     }
 
     /// The item at a place; `None` behind the last one of its chunk.
@@ -98,8 +104,7 @@ impl Chunks {
         if let Some(item) = self.get(place) {
             return Some((place, item));
         }
-        let next = *self.order.get(self.chunks[place.chunk as usize].rank as usize + 1)?;
-        let place = Place { chunk: next, item: 0, offset: 0 };
+        let place = Place { chunk: self.tree.next(place.chunk)?, item: 0, offset: 0 };
         self.get(place).map(|item| (place, item))
     }
 
@@ -111,8 +116,7 @@ impl Chunks {
         let (chunk, item) = match place.item.checked_sub(1) {
             Some(item) => (place.chunk, item),
             None => {
-                let rank = self.chunks[place.chunk as usize].rank.checked_sub(1)?;
-                let chunk = self.order[rank as usize];
+                let chunk = self.tree.previous(place.chunk)?;
                 (chunk, self.chunks[chunk as usize].items.len() - 1)
             }
         };
@@ -121,43 +125,50 @@ impl Chunks {
     }
 
     /// What orders places as in the text.
-    pub fn key(&self, place: Place) -> (u32, usize, u32) {
-        (self.chunks[place.chunk as usize].rank, place.item, place.offset)
+    pub fn key(&self, place: Place) -> (u64, usize, u32) {
+        (self.tree.path(place.chunk), place.item, place.offset)
     }
 
     /// The place of the `at`-th visible character, which exists.
-    pub fn find_visible(&self, at: usize) -> Place {
-        let (mut rank, mut left) = (0, at);
-        let mut step = self.tree.len().next_power_of_two();
-        while step > 0 {
-            if rank + step < self.tree.len() && self.tree[rank + step] <= left {
-                rank += step;
-                left -= self.tree[rank];
-            }
-            step /= 2;
+    pub fn find_visible(&mut self, at: usize) -> Place {
+        let inside = |cursor: &Cursor| {
+            let chunk = &self.chunks[cursor.chunk as usize];
+            cursor.before_chunk <= at && at < cursor.before_chunk + chunk.visible
+        };
+        let mut cursor = self.cursor.filter(inside).unwrap_or_else(|| {
+            let (chunk, before) = self.tree.find(at);
+            Cursor { chunk, before_chunk: before, item: 0, before }
+        });
+        let items = &self.chunks[cursor.chunk as usize].items;
+        while at < cursor.before {
+            cursor.item -= 1;
+            cursor.before -= items[cursor.item].visible();
         }
-        let chunk = self.order[rank];
-        for (item, entry) in self.chunks[chunk as usize].items.iter().enumerate() {
-            if left < entry.visible() {
-                return Place { chunk, item, offset: left as u32 };
-            }
-            left -= entry.visible();
+        while at >= cursor.before + items[cursor.item].visible() {
+            cursor.before += items[cursor.item].visible();
+            cursor.item += 1;
         }
-        unreachable!("the tree counts the visible characters of every chunk")
+        self.cursor = Some(cursor);
+        Place { chunk: cursor.chunk, item: cursor.item, offset: (at - cursor.before) as u32 }
     }
 
     /// The place of the character with this dot.
     pub fn find(&self, dot: Dot) -> Option<Place> {
-        let (first, chunk) = self.index.range(..=dot).next_back()?;
-        let items = &self.chunks[*chunk as usize].items;
-        let item = items.iter().position(|item| item.first == *first)?;
-        items[item].offset_of(dot).map(|offset| Place { chunk: *chunk, item, offset })
+        let chunk = self.index.find(dot)?;
+        let items = self.chunks[chunk as usize].items.iter();
+        items
+            .enumerate()
+            .find_map(|(item, of)| Some(Place { chunk, item, offset: of.offset_of(dot)? }))
     }
 
-    /// The first dot of the next item at or after `dot`, by the same agent.
+    /// The first character at or after `dot` by the same agent.
     pub fn next_known(&self, dot: Dot) -> Option<Dot> {
-        let (first, _) = self.index.range(dot..).next()?;
-        (first.agent == dot.agent).then_some(*first)
+        self.index.from(dot).find_map(|chunk| {
+            let items = self.chunks[chunk as usize].items.iter();
+            let later =
+                items.filter(|item| item.first.agent == dot.agent && dot < item.span().end());
+            later.map(|item| item.first.max(dot)).min()
+        })
     }
 
     /// Makes a place the start of an item, by cutting the item in two where it is not.
@@ -165,34 +176,43 @@ impl Chunks {
         if place.offset == 0 {
             return place;
         }
+        self.touch(place);
         let items = &mut self.chunks[place.chunk as usize].items;
         let tail = items[place.item].split_off(place.offset);
-        self.index.insert(tail.first, place.chunk);
         items.insert(place.item + 1, tail);
+        self.items += 1;
         Place { item: place.item + 1, offset: 0, ..place }
     }
 
     /// Puts items before the one at a place that is the start of an item.
     pub fn insert(&mut self, place: Place, new: Vec<Item>) {
+        self.touch(place);
         let visible = new.iter().map(Item::visible).sum::<usize>();
-        self.index.extend(new.iter().map(|item| (item.first, place.chunk)));
-        self.chunks[place.chunk as usize].items.splice(place.item..place.item, new);
-        self.grow(place.chunk, visible);
+        new.iter().for_each(|item| self.index.set(item.span(), place.chunk));
+        self.items += new.len();
+        let items = &mut self.chunks[place.chunk as usize].items;
+        if let [_] = new[..] {
+            new.into_iter().for_each(|item| items.insert(place.item, item));
+        } else {
+            items.splice(place.item..place.item, new);
+        }
+        self.grow(place.chunk, visible as isize);
         self.keep_short(place.chunk);
     }
 
     /// Appends text to the item before a place, where it continues that one and does not make it too long.
     pub fn append(&mut self, place: Place, first: Dot, claim: Claim, text: &str) -> bool {
         let items = &mut self.chunks[place.chunk as usize].items;
-        let Some(before) = place.item.checked_sub(1).map(|item| &mut items[item]) else {
-            return false;
-        };
+        let Some(item) = place.item.checked_sub(1) else { return false };
+        let before = &mut items[item];
         let chars = char_count(text);
         let continues = !before.is_deleted() && before.goes_on(first, claim);
         if continues && before.len as usize + chars <= RUN_CHARS as usize {
             before.text.push_str(text);
             before.len += chars as u32;
-            self.grow(place.chunk, chars);
+            self.index.set(Span { first, len: chars as u64 }, place.chunk);
+            self.touch(Place { item, ..place });
+            self.grow(place.chunk, chars as isize);
             return true;
         }
         false
@@ -200,20 +220,49 @@ impl Chunks {
 
     /// Deletes up to `most` characters of one item from a place on; says how many that were, and how many bytes of visible text.
     pub fn erase(&mut self, place: Place, most: u64) -> (u32, usize) {
-        let item = &self.chunks[place.chunk as usize].items[place.item];
+        let item = self.at(place);
         let len = u64::from(item.len - place.offset).min(most) as u32;
         if item.is_deleted() {
             return (len, 0);
         }
+        if let Some(bytes) = self.erase_end(place, len) {
+            self.grow(place.chunk, -(len as isize));
+            return (len, bytes);
+        }
         let start = self.cut(place);
         self.cut(Place { offset: if len < self.at(start).len { len } else { 0 }, ..start });
+        self.touch(start);
         let items = &mut self.chunks[start.chunk as usize].items;
         let bytes = items[start.item].text.len();
         items[start.item].delete();
+        self.grow(start.chunk, -(len as isize));
         self.join_around(start);
-        self.shrink(start.chunk, len as usize);
         self.keep_short(start.chunk);
         (len, bytes)
+    }
+
+    /// Deletes the end of an item, if what was deleted before stands right behind and goes on there, as after the key that deletes backwards.
+    fn erase_end(&mut self, place: Place, len: u32) -> Option<usize> {
+        let [item, next, ..] = &mut self.chunks[place.chunk as usize].items[place.item..] else {
+            return None;
+        };
+        let joins = next.is_deleted()
+            && next.left == item.last()
+            && item.goes_on(next.first, next.claim)
+            && next.len.checked_add(len).is_some();
+        if place.offset == 0 || place.offset + len < item.len || !joins {
+            return None;
+        }
+        let kept = item.byte_at(place.offset);
+        let bytes = item.text.len() - kept;
+        item.text.truncate(kept);
+        item.len = place.offset;
+        next.first = item.span().end();
+        next.left = item.last();
+        next.claim = item.claim.of_later(u64::from(item.len));
+        next.len += len;
+        self.touch(place);
+        Some(bytes)
     }
 
     /// Makes an item one with those beside it, where they can be.
@@ -223,9 +272,10 @@ impl Chunks {
             if after > 0 && after < items.len() && items[after - 1].joins(&items[after]) {
                 let gone = items.remove(after);
                 items[after - 1].len += gone.len;
-                self.index.remove(&gone.first);
+                self.items -= 1;
             }
         }
+        self.touch(Place { item: place.item.saturating_sub(1), ..place });
     }
 
     /// Takes out deleted characters of one item, from a place on.
@@ -235,15 +285,20 @@ impl Chunks {
             self.cut(Place { offset: end, ..place });
         }
         let Place { chunk, item, .. } = self.cut(place);
+        self.touch(Place { item, ..place });
         let items = &mut self.chunks[chunk as usize].items;
         let gone = items.remove(item);
         debug_assert!(gone.is_deleted(), "what is shown is not taken out");
-        self.index.remove(&gone.first);
-        if items.is_empty() && self.order.len() > 1 {
-            self.order.remove(self.chunks[chunk as usize].rank as usize);
-            self.rank();
+        self.items -= 1;
+        if items.is_empty() && self.items > 0 {
+            self.cursor = None;
+            self.tree.remove(chunk);
         } else {
             self.keep_short(chunk);
+        }
+        if self.index.len() + self.chunks.len() > 64 + 4 * self.items {
+            let lists = self.lists().map(<[Item]>::to_vec).collect();
+            *self = Chunks::from_items(lists);
         }
     }
 
@@ -251,24 +306,24 @@ impl Chunks {
         &self.chunks[place.chunk as usize].items[place.item]
     }
 
-    fn grow(&mut self, chunk: u32, visible: usize) {
-        self.visible += visible;
-        self.chunks[chunk as usize].visible += visible;
-        let mut node = self.chunks[chunk as usize].rank as usize + 1;
-        while node < self.tree.len() {
-            self.tree[node] += visible;
-            node += node & node.wrapping_neg();
-        }
+    /// The cursor must not rely on an item that changes, nor on those behind it in its chunk, nor on another chunk.
+    fn touch(&mut self, place: Place) {
+        self.cursor = match self.cursor {
+            Some(cursor) if cursor.chunk == place.chunk && cursor.item <= place.item => {
+                Some(cursor)
+            }
+            Some(cursor) if cursor.chunk == place.chunk => {
+                Some(Cursor { item: 0, before: cursor.before_chunk, ..cursor })
+            }
+            _ => None,
+        };
     }
 
-    fn shrink(&mut self, chunk: u32, visible: usize) {
-        self.visible -= visible;
-        self.chunks[chunk as usize].visible -= visible;
-        let mut node = self.chunks[chunk as usize].rank as usize + 1;
-        while node < self.tree.len() {
-            self.tree[node] -= visible;
-            node += node & node.wrapping_neg();
-        }
+    fn grow(&mut self, chunk: u32, visible: isize) {
+        self.visible = self.visible.wrapping_add_signed(visible);
+        let of = &mut self.chunks[chunk as usize].visible;
+        *of = of.wrapping_add_signed(visible);
+        self.tree.add(chunk, visible);
     }
 
     /// Cuts a chunk that grew too long into halves; the costly part, once for every half chunk of new items.
@@ -277,42 +332,19 @@ impl Chunks {
         if items.len() <= CHUNK_ITEMS {
             return;
         }
+        self.cursor = None;
         let mut rest = items.split_off(CHUNK_ITEMS / 2);
-        let mut fresh = Vec::new();
+        let mut before = chunk;
         while !rest.is_empty() {
             let tail = rest.split_off(rest.len().min(CHUNK_ITEMS / 2));
-            let number = self.chunks.len() as u32;
-            for item in &rest {
-                self.index.insert(item.first, number);
-            }
-            let moved = Chunk::new(rest, 0);
+            let number = self.tree.insert_after(before);
+            rest.iter().for_each(|item| self.index.set(item.span(), number));
+            let moved = Chunk::new(rest);
             self.chunks[chunk as usize].visible -= moved.visible;
+            self.tree.add(chunk, -(moved.visible as isize));
+            self.tree.add(number, moved.visible as isize);
             self.chunks.push(moved);
-            fresh.push(number);
-            rest = tail;
-        }
-        let next = self.chunks[chunk as usize].rank as usize + 1;
-        self.order.splice(next..next, fresh);
-        self.rank();
-    }
-
-    /// Says again which chunk is where, after there came new ones or one went.
-    fn rank(&mut self) {
-        for (rank, number) in (0..).zip(&self.order) {
-            self.chunks[*number as usize].rank = rank;
-        }
-        self.rebuild_tree();
-    }
-
-    fn rebuild_tree(&mut self) {
-        self.tree.clear();
-        self.tree.push(0);
-        self.tree.extend(self.order.iter().map(|chunk| self.chunks[*chunk as usize].visible));
-        for node in 1..self.tree.len() {
-            let parent = node + (node & node.wrapping_neg());
-            if parent < self.tree.len() {
-                self.tree[parent] += self.tree[node];
-            }
+            (before, rest) = (number, tail);
         }
     }
 }

@@ -54,15 +54,20 @@ impl Item {
         inside.then(|| (dot.counter - self.first.counter) as u32)
     }
 
+    /// Where in the text a character starts, in bytes.
+    pub fn byte_at(&self, offset: u32) -> usize {
+        if self.is_deleted() {
+            0
+        } else if self.text.len() == self.len as usize {
+            offset as usize
+        } else {
+            byte_offset(&self.text, offset as usize)
+        }
+    }
+
     /// Takes the characters from `offset` on, at least one and not all of them.
     pub fn split_off(&mut self, offset: u32) -> Item {
-        let text = if self.is_deleted() {
-            String::new()
-        } else if self.text.len() == self.len as usize {
-            self.text.split_off(offset as usize)
-        } else {
-            self.text.split_off(byte_offset(&self.text, offset as usize))
-        };
+        let text = self.text.split_off(self.byte_at(offset));
         let tail = Item {
             first: self.first.plus(u64::from(offset)),
             len: self.len - offset,

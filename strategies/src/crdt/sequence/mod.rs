@@ -7,12 +7,14 @@
 mod chunks;
 mod encoding;
 mod forgetting;
+mod index;
 mod item;
 mod merging;
 mod neighbours;
 mod order;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use super::causal::{Dot, Span, insert_span};
 use crate::contract::Footprint;
@@ -127,15 +129,20 @@ impl Sequence {
     /// Deletes up to `count` visible characters from a visible position on and returns their dots.
     pub fn erase_at(&mut self, at: usize, count: usize) -> Vec<Span> {
         let mut spans = Vec::new();
+        self.erase_each(at, count, |span| insert_span(&mut spans, span));
+        spans
+    }
+
+    /// Deletes up to `count` visible characters from a visible position on and names their dots piece by piece.
+    pub fn erase_each(&mut self, at: usize, count: usize, mut gone: impl FnMut(Span)) {
         let mut left = count.min(self.len().saturating_sub(at));
         while left > 0 {
             let place = self.chunks.find_visible(at);
             let first = self.dot(place);
             let len = self.erase_item(place, left as u64);
-            insert_span(&mut spans, Span { first, len: u64::from(len) });
+            gone(Span { first, len: u64::from(len) });
             left -= len as usize;
         }
-        spans
     }
 
     /// Inserts text, not empty, that was inserted elsewhere behind `left` with a claim in this text's order. A neighbour that is not
@@ -210,7 +217,7 @@ impl Sequence {
     /// character, the one whose right neighbour is further right goes first, then the one with the smaller dot; whoever stands before a nearer
     /// right neighbour is passed only if somebody behind it is.
     fn scan(&self, behind: Place, first: Dot, left: Dot, right: Dot) -> (Place, u64) {
-        const END: (u32, usize, u32) = (u32::MAX, usize::MAX, u32::MAX);
+        const END: (u64, usize, u32) = (u64::MAX, usize::MAX, u32::MAX);
         let key = |dot| self.known(dot).map(|place| self.chunks.key(place));
         let (left_key, right_key) = (key(left), key(right).unwrap_or(END));
         let (mut place, mut next, mut undecided) = (behind, behind, false);

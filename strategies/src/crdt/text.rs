@@ -1,0 +1,178 @@
+//! A text by itself: the sequence of `crdt/*` with its changes and its encodings, without cells, peers and schedules around it.
+
+use super::causal::{Agent, Dot, Version};
+use super::codec::{Piece, read_deltas, write_deltas};
+use super::op::{Delta, Op, Seen};
+use super::sequence::{Claim, RUN_CHARS, Sequence, TextOrder};
+use crate::contract::Malformed;
+use crate::document::{Cell, FieldId, RecordId, ReplicaId, char_count};
+use crate::wire::{Reader, Writer};
+
+const CELL: Cell = Cell { record: RecordId(0), field: FieldId(0) };
+
+/// One replica of a text, for measurements and tests of the text alone.
+#[derive(Debug)]
+pub struct TextReplica {
+    agent: Agent,
+    order: TextOrder,
+    have: Version,
+    text: Sequence,
+    /// What was written here and not taken by [`TextReplica::take_changes`] yet.
+    changes: Vec<Delta>,
+}
+
+impl TextReplica {
+    /// An empty text.
+    pub fn new(replica: ReplicaId, order: TextOrder) -> Self {
+        let text = Sequence::new(order);
+        TextReplica {
+            agent: Agent::new(replica, 0),
+            order,
+            have: Version::new(),
+            text,
+            changes: Vec::new(),
+        }
+    }
+
+    /// Shown characters.
+    pub fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Whether nothing is shown.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text.
+    pub fn text(&self) -> String {
+        self.text.text()
+    }
+
+    /// Runs of characters that it is made of, deleted ones included.
+    pub fn runs(&self) -> usize {
+        self.text.items()
+    }
+
+    /// Inserts text at a position, in characters; beyond the end is the end.
+    pub fn insert(&mut self, at: usize, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let first = self.mint(char_count(text) as u64);
+        let (left, claim) = self.text.insert_at(at.min(self.text.len()), first, text);
+        let span = self.have.get(self.agent) - first.counter + 1;
+        if !self.types_on(first, span, left, claim, text) {
+            let op = Op::Run { cell: CELL, left, claim, text: text.to_owned() };
+            self.changes.push(Delta { first, span, op });
+        }
+    }
+
+    /// Deletes up to `count` characters from a position on.
+    pub fn erase(&mut self, at: usize, count: usize) {
+        if count == 0 || at >= self.text.len() {
+            return;
+        }
+        let first = self.mint(1);
+        let spans = self.text.erase_at(at, count);
+        let op = Op::Hide { seen: vec![(CELL, Seen::Characters(spans))] };
+        let delta = Delta { first, span: 1, op };
+        if !self.changes.last_mut().is_some_and(|last| last.absorb(&delta)) {
+            self.changes.push(delta);
+        }
+    }
+
+    /// What was written here since the last call, as bytes for others.
+    pub fn take_changes(&mut self) -> Vec<u8> {
+        let pieces: Vec<Piece<'_>> = self.changes.iter().map(|delta| (delta, 0)).collect();
+        let mut writer = Writer::new();
+        write_deltas(&mut writer, &pieces);
+        self.changes.clear();
+        writer.finish()
+    }
+
+    /// Takes in what [`TextReplica::take_changes`] gave elsewhere.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense, or something is missing that it builds on.
+    pub fn merge(&mut self, changes: &[u8]) -> Result<(), Malformed> {
+        let deltas = read_deltas(&mut Reader::new(changes))?;
+        let mut have = self.have.clone();
+        for delta in &deltas {
+            let is_next = have.get(delta.first.agent) + 1 == delta.first.counter;
+            let is_text = match &delta.op {
+                Op::Run { cell, claim, .. } => *cell == CELL && claim.order() == self.order,
+                Op::Hide { seen } => seen
+                    .iter()
+                    .all(|(cell, seen)| *cell == CELL && matches!(seen, Seen::Characters(_))),
+                _ => false,
+            };
+            if !is_next || !is_text || !delta.is_ready(&have) {
+                return Err(Malformed("not a change of this text, or not the next one"));
+            }
+            have.raise(delta.first.agent, delta.last().counter);
+        }
+        for delta in deltas {
+            match delta.op {
+                Op::Run { left, claim, text, .. } => {
+                    self.text.insert_beside(delta.first, left, claim, &text);
+                }
+                Op::Hide { seen } => {
+                    for (_, seen) in seen {
+                        if let Seen::Characters(spans) = seen {
+                            self.text.erase(&spans);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.have = have;
+        Ok(())
+    }
+
+    /// The whole text with everything that is needed to write on and to take in what others wrote.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        self.have.write(&mut writer);
+        self.text.write(&mut writer, &self.have.agents());
+        writer.finish()
+    }
+
+    /// A replica that starts with what [`TextReplica::encode`] gave elsewhere.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense.
+    pub fn decode(replica: ReplicaId, order: TextOrder, bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let have = Version::read(&mut reader)?;
+        let text = Sequence::read(&mut reader, order, &have)?;
+        reader.end()?;
+        let agent = Agent::new(replica, 0);
+        Ok(TextReplica { agent, order, have, text, changes: Vec::new() })
+    }
+
+    fn mint(&mut self, count: u64) -> Dot {
+        let counter = self.have.get(self.agent) + 1;
+        self.have.raise(self.agent, counter + count - 1);
+        Dot { agent: self.agent, counter }
+    }
+
+    /// Adds typed text to the change before, where it goes on.
+    fn types_on(&mut self, first: Dot, span: u64, left: Dot, claim: Claim, more: &str) -> bool {
+        let Some(Delta { first: start, span: before, op: Op::Run { claim: of, text, .. } }) =
+            self.changes.last_mut()
+        else {
+            return false;
+        };
+        let goes_on = start.plus(*before) == first
+            && start.plus(*before - 1) == left
+            && of.of_later(*before) == claim
+            && *before + span <= u64::from(RUN_CHARS);
+        if goes_on {
+            text.push_str(more);
+            *before += span;
+        }
+        goes_on
+    }
+}
