@@ -128,7 +128,11 @@ pub fn insert_span(spans: &mut Vec<Span>, new: Span) {
         end += 1;
     }
     let joined = Span { first, len: stop.counter - first.counter };
-    spans.splice(start..end, [joined]);
+    match end - start {
+        0 => spans.insert(start, joined),
+        1 => spans[start] = joined,
+        _ => drop(spans.splice(start..end, [joined])),
+    }
 }
 
 /// How far somebody has seen each agent's changes: all up to and including a counter. Sorted by agent, no zeros.

@@ -1,6 +1,6 @@
 //! A text by itself: the sequence of `crdt/*` with its changes and its encodings, without cells, peers and schedules around it.
 
-use super::causal::{Agent, Dot, Version};
+use super::causal::{Agent, Dot, Span, Version, insert_span};
 use super::codec::{Piece, read_deltas, write_deltas};
 use super::op::{Delta, Op, Seen};
 use super::sequence::{Claim, RUN_CHARS, Sequence, TextOrder};
@@ -19,6 +19,8 @@ pub struct TextReplica {
     text: Sequence,
     /// What was written here and not taken by [`TextReplica::take_changes`] yet.
     changes: Vec<Delta>,
+    /// Room for the characters of one deletion.
+    gone: Vec<Span>,
 }
 
 impl TextReplica {
@@ -31,6 +33,7 @@ impl TextReplica {
             have: Version::new(),
             text,
             changes: Vec::new(),
+            gone: Vec::new(),
         }
     }
 
@@ -59,9 +62,9 @@ impl TextReplica {
         if text.is_empty() {
             return;
         }
-        let first = self.mint(char_count(text) as u64);
+        let span = char_count(text) as u64;
+        let first = self.mint(span);
         let (left, claim) = self.text.insert_at(at.min(self.text.len()), first, text);
-        let span = self.have.get(self.agent) - first.counter + 1;
         if !self.types_on(first, span, left, claim, text) {
             let op = Op::Run { cell: CELL, left, claim, text: text.to_owned() };
             self.changes.push(Delta { first, span, op });
@@ -74,12 +77,14 @@ impl TextReplica {
             return;
         }
         let first = self.mint(1);
-        let spans = self.text.erase_at(at, count);
-        let op = Op::Hide { seen: vec![(CELL, Seen::Characters(spans))] };
-        let delta = Delta { first, span: 1, op };
-        if !self.changes.last_mut().is_some_and(|last| last.absorb(&delta)) {
-            self.changes.push(delta);
+        let mut gone = std::mem::take(&mut self.gone);
+        self.text.erase_each(at, count, |span| insert_span(&mut gone, span));
+        if !self.deletes_on(first, &gone) {
+            let op = Op::Hide { seen: vec![(CELL, Seen::Characters(gone.clone()))] };
+            self.changes.push(Delta { first, span: 1, op });
         }
+        gone.clear();
+        self.gone = gone;
     }
 
     /// What was written here since the last call, as bytes for others.
@@ -149,7 +154,7 @@ impl TextReplica {
         let text = Sequence::read(&mut reader, order, &have)?;
         reader.end()?;
         let agent = Agent::new(replica, 0);
-        Ok(TextReplica { agent, order, have, text, changes: Vec::new() })
+        Ok(TextReplica { agent, order, have, text, changes: Vec::new(), gone: Vec::new() })
     }
 
     fn mint(&mut self, count: u64) -> Dot {
@@ -174,5 +179,21 @@ impl TextReplica {
             *before += span;
         }
         goes_on
+    }
+
+    /// Adds a deletion to the one before, where it goes on beside.
+    fn deletes_on(&mut self, first: Dot, gone: &[Span]) -> bool {
+        let ([gone], Some(last)) = (gone, self.changes.last_mut()) else { return false };
+        let follows = last.first.plus(last.span) == first && last.span < u64::from(RUN_CHARS);
+        let Op::Hide { seen } = &mut last.op else { return false };
+        let [(_, Seen::Characters(spans))] = &mut seen[..] else { return false };
+        let at = spans.partition_point(|span| span.first < gone.first);
+        let beside = at > 0 && spans[at - 1].end() == gone.first
+            || spans.get(at).is_some_and(|span| gone.end() == span.first);
+        if follows && beside {
+            insert_span(spans, *gone);
+            last.span += 1;
+        }
+        follows && beside
     }
 }

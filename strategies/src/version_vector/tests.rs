@@ -1,6 +1,6 @@
 //! Both variants on small networks: what is shown, what is reported, and that everybody ends with the same.
 
-use super::{MERGE, CLIENT_IDS, VersionVector};
+use super::{CLIENT_IDS, MERGE, VersionVector};
 use crate::contract::*;
 use crate::document::*;
 use rand::{RngExt, SeedableRng};

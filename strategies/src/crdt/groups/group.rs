@@ -211,6 +211,8 @@ impl Group {
                         group.hide(*cell, seen);
                     }
                 }
+                // No edit says that; only replicas by version do.
+                Op::Saw(_) => {}
             }
         }
         group

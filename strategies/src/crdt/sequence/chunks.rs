@@ -50,7 +50,11 @@ pub struct Chunks {
     /// Every chunk; its number never changes. Those in the tree are not empty, unless there is only one.
     chunks: Vec<Chunk>,
     tree: Tree,
+    /// A chunk, and how much more is visible in it than the tree knows.
+    unsaid: (u32, isize),
     index: Index,
+    /// Chunks that the index does not know yet.
+    unlisted: Vec<u32>,
     cursor: Option<Cursor>,
     items: usize,
     visible: usize,
@@ -70,7 +74,8 @@ impl Chunks {
             .flat_map(|(number, chunk)| chunk.items.iter().map(move |item| (item.span(), number)))
             .collect();
         let (items, visible) = (spans.len(), chunks.iter().map(|chunk| chunk.visible).sum());
-        Chunks { chunks, tree, index: Index::new(spans), cursor: None, items, visible }
+        let (index, unsaid, unlisted) = (Index::new(spans), (0, 0), Vec::new());
+        Chunks { chunks, tree, unsaid, index, unlisted, cursor: None, items, visible }
     }
 
     /// Visible characters.
@@ -136,6 +141,7 @@ impl Chunks {
             cursor.before_chunk <= at && at < cursor.before_chunk + chunk.visible
         };
         let mut cursor = self.cursor.filter(inside).unwrap_or_else(|| {
+            self.say();
             let (chunk, before) = self.tree.find(at);
             Cursor { chunk, before_chunk: before, item: 0, before }
         });
@@ -154,21 +160,33 @@ impl Chunks {
 
     /// The place of the character with this dot.
     pub fn find(&self, dot: Dot) -> Option<Place> {
-        let chunk = self.index.find(dot)?;
-        let items = self.chunks[chunk as usize].items.iter();
-        items
-            .enumerate()
-            .find_map(|(item, of)| Some(Place { chunk, item, offset: of.offset_of(dot)? }))
+        let inside = |chunk: u32| {
+            let items = self.chunks[chunk as usize].items.iter().enumerate();
+            let mut places = items.filter_map(|(item, of)| Some((item, of.offset_of(dot)?)));
+            places.next().map(|(item, offset)| Place { chunk, item, offset })
+        };
+        let listed = self.index.find(dot).and_then(inside);
+        listed.or_else(|| self.unlisted.iter().copied().find_map(inside))
     }
 
     /// The first character at or after `dot` by the same agent.
-    pub fn next_known(&self, dot: Dot) -> Option<Dot> {
+    pub fn next_known(&mut self, dot: Dot) -> Option<Dot> {
+        self.list();
         self.index.from(dot).find_map(|chunk| {
             let items = self.chunks[chunk as usize].items.iter();
             let later =
                 items.filter(|item| item.first.agent == dot.agent && dot < item.span().end());
             later.map(|item| item.first.max(dot)).min()
         })
+    }
+
+    /// Brings the index up to date, so that many dots can be looked for. What a user writes by position does without.
+    pub fn list(&mut self) {
+        for chunk in std::mem::take(&mut self.unlisted) {
+            for item in &self.chunks[chunk as usize].items {
+                self.index.set(item.span(), chunk);
+            }
+        }
     }
 
     /// Makes a place the start of an item, by cutting the item in two where it is not.
@@ -191,11 +209,18 @@ impl Chunks {
         new.iter().for_each(|item| self.index.set(item.span(), place.chunk));
         self.items += new.len();
         let items = &mut self.chunks[place.chunk as usize].items;
-        if let [_] = new[..] {
-            new.into_iter().for_each(|item| items.insert(place.item, item));
-        } else {
-            items.splice(place.item..place.item, new);
-        }
+        items.splice(place.item..place.item, new);
+        self.grow(place.chunk, visible as isize);
+        self.keep_short(place.chunk);
+    }
+
+    /// Puts one item before the one at a place that is the start of an item.
+    pub fn insert_one(&mut self, place: Place, new: Item) {
+        self.touch(place);
+        let visible = new.visible();
+        self.index.set(new.span(), place.chunk);
+        self.items += 1;
+        self.chunks[place.chunk as usize].items.insert(place.item, new);
         self.grow(place.chunk, visible as isize);
         self.keep_short(place.chunk);
     }
@@ -292,6 +317,7 @@ impl Chunks {
         self.items -= 1;
         if items.is_empty() && self.items > 0 {
             self.cursor = None;
+            self.say();
             self.tree.remove(chunk);
         } else {
             self.keep_short(chunk);
@@ -323,22 +349,34 @@ impl Chunks {
         self.visible = self.visible.wrapping_add_signed(visible);
         let of = &mut self.chunks[chunk as usize].visible;
         *of = of.wrapping_add_signed(visible);
-        self.tree.add(chunk, visible);
+        if self.unsaid.0 != chunk {
+            self.say();
+        }
+        self.unsaid = (chunk, self.unsaid.1 + visible);
+    }
+
+    /// Tells the tree what it does not know.
+    fn say(&mut self) {
+        if self.unsaid.1 != 0 {
+            self.tree.add(self.unsaid.0, self.unsaid.1);
+            self.unsaid.1 = 0;
+        }
     }
 
     /// Cuts a chunk that grew too long into halves; the costly part, once for every half chunk of new items.
     fn keep_short(&mut self, chunk: u32) {
-        let items = &mut self.chunks[chunk as usize].items;
-        if items.len() <= CHUNK_ITEMS {
+        if self.chunks[chunk as usize].items.len() <= CHUNK_ITEMS {
             return;
         }
         self.cursor = None;
+        self.say();
+        let items = &mut self.chunks[chunk as usize].items;
         let mut rest = items.split_off(CHUNK_ITEMS / 2);
         let mut before = chunk;
         while !rest.is_empty() {
             let tail = rest.split_off(rest.len().min(CHUNK_ITEMS / 2));
             let number = self.tree.insert_after(before);
-            rest.iter().for_each(|item| self.index.set(item.span(), number));
+            self.unlisted.push(number);
             let moved = Chunk::new(rest);
             self.chunks[chunk as usize].visible -= moved.visible;
             self.tree.add(chunk, -(moved.visible as isize));

@@ -37,6 +37,7 @@ impl Sequence {
     /// away too long must not send changes that it made without knowing the deletion; it takes a snapshot first and makes them anew.
     /// Characters that are not here, or not deleted, are passed over.
     pub fn forget(&mut self, deleted: &[Span]) -> u64 {
+        self.chunks.list();
         let mut looked_at = 0;
         for span in deleted {
             let mut dot = span.first;

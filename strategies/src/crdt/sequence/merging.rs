@@ -28,6 +28,7 @@ impl Sequence {
     /// Deletes the characters with these dots, as far as they are here, and adds those that were still shown to `gone`. Returns how
     /// many items were looked at.
     pub fn erase_shown(&mut self, spans: &[Span], gone: &mut Vec<Span>) -> u64 {
+        self.chunks.list();
         let mut looked_at = 0;
         for span in spans {
             let mut dot = span.first;

@@ -155,6 +155,7 @@ impl Sequence {
 
     /// Where something goes that was inserted elsewhere, and how many items were looked at.
     fn place_beside(&mut self, first: Dot, left: Dot, claim: Claim) -> (Place, u64) {
+        self.chunks.list();
         match claim {
             Claim::Before(right) => self.place_between(first, left, right),
             Claim::At(time) => self.place_timed(first, left, time),
@@ -194,6 +195,7 @@ impl Sequence {
 
     /// Deletes the characters with these dots, as far as they are here. Returns how many items were looked at.
     pub fn erase(&mut self, spans: &[Span]) -> u64 {
+        self.chunks.list();
         let mut looked_at = 0;
         for span in spans {
             let mut dot = span.first;
@@ -255,6 +257,12 @@ impl Sequence {
         let place = self.cut_behind(place);
         let last_of_item = Dot { counter: first.counter - 1, ..first };
         if left == last_of_item && self.chunks.append(place, first, claim, text) {
+            return;
+        }
+        let chars = char_count(text) as u32;
+        if chars <= RUN_CHARS {
+            let item = Item { first, len: chars, left, claim, text: text.to_owned() };
+            self.chunks.insert_one(place, item);
             return;
         }
         let (mut items, mut rest) = (Vec::new(), text);
