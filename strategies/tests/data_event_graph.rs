@@ -1,10 +1,13 @@
-//! `event-graph` against data that others computed: versions of graphs, histories of lists, and where concurrently inserted text ends up.
+//! `event-graph` against data that others computed: versions of graphs, histories of lists, where concurrently inserted text ends up, and a
+//! recorded session of two people.
 //!
 //! The data lie in the folder named by `RECONVERGE_DATA`, by default `../shared` beside the checkout.
 
+use reconverge_strategies::event_graph::EventGraph;
 use reconverge_strategies::event_graph::vectors::{
     Side, Span, Transaction, conflicting, diff, final_text, version_contains,
 };
+use reconverge_strategies::vectors::{Step, text_order};
 use serde::Deserialize;
 use std::io::Read;
 use std::ops::Range;
@@ -19,6 +22,13 @@ fn data(path: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| {
         panic!("{}: {error} (RECONVERGE_DATA names the data folder)", path.display())
     })
+}
+
+fn unzipped(path: &str) -> Vec<u8> {
+    let mut json = Vec::new();
+    let read = flate2::read::GzDecoder::new(&data(path)[..]).read_to_end(&mut json);
+    read.expect("gzipped JSON");
+    json
 }
 
 /// The cases of a file with one JSON object a line.
@@ -142,11 +152,7 @@ struct Txn {
 #[test]
 #[ignore = "needs RECONVERGE_DATA"]
 fn histories_of_lists_end_as_published() {
-    let mut json = Vec::new();
-    flate2::read::GzDecoder::new(&data("vectors/list-histories.jsonl.gz")[..])
-        .read_to_end(&mut json)
-        .expect("gzipped JSON");
-    let cases: Vec<History> = cases(&json);
+    let cases: Vec<History> = cases(&unzipped("vectors/list-histories.jsonl.gz"));
     assert_eq!(cases.len(), 500);
     for (n, case) in cases.into_iter().enumerate() {
         let history: Vec<Transaction> = case
@@ -161,4 +167,85 @@ fn histories_of_lists_end_as_published() {
             .collect();
         assert_eq!(final_text(&history), Ok(case.end_content), "history {n}");
     }
+}
+
+#[derive(Deserialize)]
+struct Order {
+    seed: u64,
+    replicas: u32,
+    steps: Vec<PlainStep>,
+    expected: Expected,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PlainStep {
+    Insert { replica: u32, at: usize, text: String },
+    Merge { from: u32, into: u32 },
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    fuguemax: String,
+}
+
+#[test]
+#[ignore = "needs RECONVERGE_DATA"]
+fn concurrent_insertions_end_in_the_published_fuguemax_order() {
+    let cases: Vec<Order> = cases(&data("vectors/text-order.jsonl"));
+    assert_eq!(cases.len(), 300);
+    for case in &cases {
+        let mut steps = Vec::new();
+        for step in &case.steps {
+            steps.push(match step {
+                PlainStep::Insert { replica, at, text } => {
+                    Step::Insert { replica: *replica, at: *at, text }
+                }
+                PlainStep::Merge { from, into } => Step::Merge { from: *from, into: *into },
+            });
+        }
+        let texts = text_order(&EventGraph, case.replicas, &steps).expect("the documented format");
+        assert!(texts.iter().all(|text| *text == case.expected.fuguemax), "seed {}", case.seed);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recorded {
+    end_content: String,
+    txns: Vec<RecordedTxn>,
+}
+
+#[derive(Deserialize)]
+struct RecordedTxn {
+    parents: Vec<usize>,
+    agent: u32,
+    patches: Vec<(usize, usize, String)>,
+}
+
+/// Each transaction is made in exactly the version that the trace names.
+#[test]
+#[ignore = "needs RECONVERGE_DATA"]
+fn a_recorded_session_of_two_ends_as_recorded() {
+    let json = unzipped("traces/concurrent/friendsforever.json.gz");
+    let trace: Recorded = serde_json::from_slice(&json).expect("the documented format");
+    let (mut history, mut ends, mut made, mut time) = (Vec::new(), Vec::new(), [0, 0], 0);
+    for txn in trace.txns {
+        let edits =
+            txn.patches.iter().map(|(_, d, insert)| d + insert.chars().count()).sum::<usize>();
+        let parents = txn.parents.iter().map(|parent| ends[*parent] - 1).collect();
+        let first = made[txn.agent as usize];
+        made[txn.agent as usize] += edits as u64;
+        let span = Span { times: time..time + edits, parents };
+        time += edits;
+        ends.push(time);
+        history.push(Transaction {
+            span,
+            agent: txn.agent.to_string(),
+            first,
+            splices: txn.patches,
+        });
+    }
+    assert_eq!(history.len(), 26_078);
+    assert!(final_text(&history) == Ok(trace.end_content), "the text differs");
 }

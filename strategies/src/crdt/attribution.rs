@@ -121,6 +121,19 @@ impl Attribution {
         ids
     }
 
+    /// Notes that `len` dots stem from one edit each, where that goes on as the dots before: all at once.
+    fn step_on(&mut self, first: Dot, len: u64, id: EditId) -> bool {
+        let last = self.stretches.get_mut(&first.agent).and_then(|stretches| stretches.last_mut());
+        let Some(last) = last else { return false };
+        let next = EditId { sequence: last.last_id().sequence.wrapping_add(1), ..last.id };
+        let goes_on = last.end() == first.counter && next == id && (last.stepping || last.len == 1);
+        if goes_on {
+            last.len += len;
+            last.stepping = true;
+        }
+        goes_on
+    }
+
     /// The ids of `len` dots, as they ride along with a message in which the first of these dots is the `element`-th.
     pub fn ride(&self, first: Dot, len: u64, element: u64, ids: &mut Vec<CargoIds>) {
         let Some(stretches) = self.stretches.get(&first.agent) else { return };
@@ -157,11 +170,21 @@ impl Attribution {
             let until = until.clamp(from, element + len).max(from + 1) - element;
             let from = from - element;
             if entry.count > 1 {
-                for step in (0..(until - from).min(entry.count)).skip_while(|s| from + s < skip) {
+                let steps = (until - from).min(entry.count);
+                let id = |step| {
                     let sequence = entry.first.sequence.wrapping_add(step);
-                    let id = EditId { sequence, ..entry.first };
-                    if self.note(first.plus(from + step), 1, id) {
-                        arrived(id);
+                    EditId { sequence, ..entry.first }
+                };
+                let mut step = skip.saturating_sub(from);
+                while step < steps {
+                    if self.note(first.plus(from + step), 1, id(step)) {
+                        arrived(id(step));
+                    }
+                    step += 1;
+                    if step < steps && self.step_on(first.plus(from + step), steps - step, id(step))
+                    {
+                        (step..steps).for_each(|step| arrived(id(step)));
+                        break;
                     }
                 }
             } else if until > skip {

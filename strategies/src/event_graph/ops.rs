@@ -263,11 +263,11 @@ impl Ops {
             at += len;
         }
         ops.text = reader.str()?.to_owned();
-        let (mut rest, mut text) = (&ops.text[..], 0);
+        let (mut rest, mut text, is_ascii) = (&ops.text[..], 0, ops.text.is_ascii());
         for run in &mut ops.runs {
             run.text = text;
             if run.bytes > 0 {
-                let bytes = byte_offset(rest, run.len);
+                let bytes = prefix(rest, run.len, is_ascii);
                 run.bytes = bytes;
                 if char_count(&rest[..bytes]) != run.len {
                     return Err(Malformed("text is missing"));
@@ -292,6 +292,14 @@ impl Kind {
             _ => Err(Malformed("unknown kind of edit")),
         }
     }
+}
+
+/// Bytes of the first so many characters of a text, of which the caller knows whether all of it is ASCII: looks at these characters alone.
+pub fn prefix(text: &str, chars: usize, is_ascii: bool) -> usize {
+    if is_ascii {
+        return chars.min(text.len());
+    }
+    text.char_indices().nth(chars).map_or(text.len(), |(offset, _)| offset)
 }
 
 /// A number of characters or a position, small enough for sums of many never to overflow.

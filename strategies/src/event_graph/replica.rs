@@ -11,7 +11,7 @@ use super::event::{Act, Event, Passage, Typed};
 use super::graph::Time;
 use super::log::Log;
 use super::message::{Body, Head, read_message, write_message};
-use super::ops::Kind;
+use super::ops::{Kind, prefix};
 use super::snapshot;
 use crate::contract::{
     Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, SeatChange,
@@ -20,9 +20,7 @@ use crate::contract::{
 use crate::crdt::attribution::Attribution;
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::stability::{Members, Said};
-use crate::document::{
-    Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope, byte_offset,
-};
+use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope};
 use std::collections::BTreeMap;
 
 /// What is known of a peer.
@@ -413,9 +411,10 @@ impl GraphReplica {
         let text = self.cells.text_mut(cell);
         let start = text.graph().end();
         stale.entry(cell).or_insert_with(|| (start, text.graph().heads().to_vec()));
+        let is_ascii = typed.text.is_ascii();
         let (mut parents, mut name, mut rest) = (version, first, &typed.text[..]);
         for (kind, pos, len) in &typed.runs {
-            let bytes = if *kind == Kind::Insert { byte_offset(rest, *len) } else { 0 };
+            let bytes = if *kind == Kind::Insert { prefix(rest, *len, is_ascii) } else { 0 };
             let (inserted, after) = rest.split_at(bytes);
             text.learn(name, &parents, *kind, *pos, *len, inserted);
             (name, rest) = (name.plus(*len as u64), after);
