@@ -2,16 +2,16 @@
 //! again on top.
 //!
 //! What changed meanwhile is seen as one big revision. In texts it is the difference between the server's state that the client knew
-//! and the snapshot ([`super::diff`]); of a register or set, what it holds now; of a counter, what was added since, where the last wipe
-//! says what was taken of that which the client knew. So each edit under way means what it meant, and none is lost.
+//! and the snapshot ([`super::diff`]); of a register or set, what it holds now. Of a counter the snapshot says what was wiped and added
+//! singly, so that a wipe under way takes what its author saw. So each edit under way means what it meant, and none is lost.
 
-use super::batch::Batch;
+use super::batch::{Batch, check_made_at};
 use super::client::Client;
 use super::codec::Snapshot;
 use super::diff;
 use super::history::History;
 use super::missed::SnapshotNames;
-use super::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Wipe};
+use super::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Span, Tally};
 use super::rebase::Rebase;
 use super::standing::UNDER_WAY;
 use crate::contract::{Cargo, Change, Malformed, Outbox};
@@ -47,18 +47,39 @@ impl Client {
             let content = base.map(|base| base.content().clone()).or(shown);
             bases.insert(cell, content);
         }
-        let mut changes = Ops::new();
+        // Of these its own later wipes saw.
+        let own = if landed { self.flight.len() as u64 } else { 0 };
+        let own =
+            Span { since: snapshot.executed_at.saturating_sub(own), last: snapshot.executed_at };
+        let (mut changes, mut additions) = (Ops::new(), Vec::new());
         for (cell, before) in &bases {
-            let kind = self.cells.kind(*cell)?;
-            let wipe = snapshot.wipes.get(cell).filter(|wipe| wipe.revision > seen_before);
-            let empty = kind.empty();
+            let empty = self.cells.kind(*cell)?.empty();
             let before = before.as_ref().unwrap_or(&empty);
             let after = snapshot.cells.get(cell).unwrap_or(&empty);
-            let (op, work) = change(before, after, wipe, seen_before);
-            rebase.work += work;
+            let op = if let (Content::Counter(before), Content::Counter(after)) = (before, after) {
+                let tally = snapshot.tallies.get(cell).cloned().unwrap_or_default();
+                let (op, single) = recount(*before, *after, tally, seen_before, own);
+                additions.extend(single.into_iter().map(|addition| (*cell, addition)));
+                CellOp::Counter(op)
+            } else {
+                change(before, after, &mut rebase.work)
+            };
             changes.insert(*cell, op);
         }
-        let shown = rebase.pass(self, snapshot.revision, &changes)?;
+        // Where nothing is new, nothing was added.
+        let at = Span { since: seen_before, last: snapshot.revision.max(seen_before + 1) };
+        let mut shown = rebase.pass(self, at, &changes)?;
+        let mut counters = Vec::new();
+        for (cell, Addition { revisions, amount }) in additions {
+            let op = CellOp::Counter(CounterOp { left: None, add: amount });
+            counters.push(rebase.pass(self, revisions, &Ops::from([(cell, op)]))?);
+        }
+        for (cell, op) in counters.into_iter().flatten() {
+            if let (Some(CellOp::Counter(shown)), CellOp::Counter(op)) = (shown.get_mut(&cell), op)
+            {
+                shown.add = shown.add.wrapping_add(op.add);
+            }
+        }
         // All of it fits.
         out.work(rebase.work + self.cells.iter().len() as u64 + snapshot.cells.len() as u64);
         self.seen = snapshot.revision;
@@ -91,10 +112,11 @@ impl Client {
         for (cell, content) in &snapshot.cells {
             self.cells.check_kind(*cell, content.kind())?;
         }
-        for (cell, op) in snapshot.history.iter().flatten() {
-            self.cells.check_kind(*cell, op.kind())?;
+        let before = snapshot.revision - snapshot.history.len() as u64;
+        for (revision, ops) in (before..).zip(&snapshot.history) {
+            check_made_at(revision, ops, &self.cells)?;
         }
-        for cell in snapshot.wipes.keys() {
+        for cell in snapshot.tallies.keys() {
             self.cells.check_kind(*cell, FieldKind::Counter)?;
         }
         Ok(())
@@ -257,38 +279,50 @@ impl Client {
     }
 }
 
-/// What became of a cell, as one operation by somebody else, and the work in units to find it.
-fn change(before: &Content, after: &Content, wipe: Option<&Wipe>, seen: u64) -> (CellOp, u64) {
+/// What became of a counter since revision `seen` and the `own` ones: as one operation, and additions that come after that singly.
+fn recount(
+    before: i64,
+    after: i64,
+    tally: Tally,
+    seen: u64,
+    own: Span,
+) -> (CounterOp, Vec<Addition>) {
+    let sum = |all: &[Addition]| all.iter().fold(0, |sum: i64, a| sum.wrapping_add(a.amount));
+    let (known, single): (Vec<Addition>, Vec<Addition>) =
+        tally.left.into_iter().partition(|Addition { revisions, .. }| {
+            revisions.since < seen || own.contains(revisions.last)
+        });
+    let (left, kept) = if tally.wiped > seen {
+        // A sum from before and after `seen` counts as seen as far as own wipes list it.
+        let kept = sum(&known);
+        (Some(known), kept)
+    } else {
+        (None, before)
+    };
+    let add = after.wrapping_sub(kept).wrapping_sub(sum(&single));
+    (CounterOp { left, add }, single)
+}
+
+/// What became of any other cell, as one operation.
+fn change(before: &Content, after: &Content, work: &mut u64) -> CellOp {
     match (before, after) {
-        (Content::Register(_), Content::Register(value)) => {
-            let op = match value {
-                _ if before == after => RegisterOp::Nothing,
-                None => RegisterOp::Clear,
-                Some(value) => RegisterOp::Put(value.clone()),
-            };
-            (CellOp::Register(op), 1)
-        }
-        (Content::Counter(before), Content::Counter(after)) => {
-            let left: Option<Vec<Addition>> = wipe.map(|wipe| {
-                wipe.left.iter().filter(|addition| addition.revision <= seen).copied().collect()
-            });
-            let kept = match &left {
-                None => *before,
-                Some(left) => left.iter().fold(0, |sum: i64, a| sum.wrapping_add(a.amount)),
-            };
-            (CellOp::Counter(CounterOp { left, add: after.wrapping_sub(kept) }), 1)
-        }
+        (Content::Register(_), Content::Register(value)) => CellOp::Register(match value {
+            _ if before == after => RegisterOp::Nothing,
+            None => RegisterOp::Clear,
+            Some(value) => RegisterOp::Put(value.clone()),
+        }),
         (Content::Set(before), Content::Set(after)) => {
+            *work += (before.len() + after.len()) as u64;
             let gone = before.difference(after).map(|e| (e.clone(), ElementOp::Remove));
             let new = after.difference(before).map(|e| (e.clone(), ElementOp::Insert));
-            let ops = gone.chain(new).collect();
-            (CellOp::Set(ops), (before.len() + after.len()) as u64)
+            CellOp::Set(gone.chain(new).collect())
         }
         (Content::Text(before), Content::Text(after)) => {
-            let (op, work) = diff::difference(before, after);
-            (CellOp::Text(op), work)
+            let (op, searched) = diff::difference(before, after);
+            *work += searched;
+            CellOp::Text(op)
         }
-        _ => unreachable!("both are of the cell's kind"),
+        _ => unreachable!("both are of the cell's kind, which is not a counter"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Edits as they travel: what a client buffers and sends, and what the server orders. Composed, they are one operation per cell.
 
+use super::content::Cells;
 use super::names::{Names, Target};
-use super::op::{CellOp, ElementOp, Ops, RegisterOp};
+use super::op::{CellOp, CounterOp, ElementOp, Ops, RegisterOp, Span};
+use crate::contract::Malformed;
 use crate::document::EditId;
 
 /// Edits of one replica that travel and are ordered as one.
@@ -49,7 +51,7 @@ pub fn over_earlier(ops: &mut Ops, earlier: &Ops, revision: u64) -> u64 {
     let mut work = 1;
     let mut pass = |op: &mut CellOp, earlier: &CellOp| {
         work += op.size() + earlier.size();
-        op.over_earlier(earlier, revision);
+        op.over_earlier(earlier, Span::one(revision));
     };
     if ops.len() < earlier.len() {
         for (cell, op) in ops {
@@ -65,4 +67,20 @@ pub fn over_earlier(ops: &mut Ops, earlier: &Ops, revision: u64) -> u64 {
         }
     }
     work
+}
+
+/// Whether these are operations that somebody who had the given revision, and no later one, can have made or made to fit.
+///
+/// # Errors
+/// [`Malformed`] where a cell is of another kind, or a wipe leaves what came later.
+pub fn check_made_at(revision: u64, ops: &Ops, cells: &Cells) -> Result<(), Malformed> {
+    for (cell, op) in ops {
+        cells.check_kind(*cell, op.kind())?;
+        if let CellOp::Counter(CounterOp { left: Some(left), .. }) = op
+            && left.last().is_some_and(|addition| addition.revisions.last > revision)
+        {
+            return Err(Malformed("a wipe leaves what its author cannot have"));
+        }
+    }
+    Ok(())
 }

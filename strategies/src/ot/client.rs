@@ -5,12 +5,12 @@
 //! those cells that edits under way touch: from there a difference leads to a snapshot, should one come.
 
 use super::Ot;
-use super::batch::Batch;
+use super::batch::{Batch, check_made_at};
 use super::codec::{Message, Revision, content_bytes, encode_batch, size_of};
 use super::content::{Cells, Held};
 use super::history::History;
 use super::names::{CargoNames, Target};
-use super::op::Ops;
+use super::op::{Ops, Span};
 use super::rebase::{Arrival, Rebase};
 use super::snapshot;
 use super::standing::{Standing, UNDER_WAY};
@@ -261,13 +261,16 @@ impl Client {
                     if number <= self.seen {
                         continue;
                     }
+                    let base = (number - 1).checked_sub(distance);
+                    let base = base.ok_or(Malformed("made before the first revision"))?;
+                    check_made_at(base, &ops, &self.cells)?;
                     if distance > 0 {
                         let newer = |n: usize| arrivals[n].ops();
                         let seen = self.seen;
                         rebase.work +=
                             self.history.transform(&mut ops, number, distance, seen, newer)?;
                     }
-                    let shown = rebase.pass(self, number, &ops)?;
+                    let shown = rebase.pass(self, Span::one(number), &ops)?;
                     arrivals.push(Arrival::Foreign { ops, shown, names });
                 }
             }

@@ -11,22 +11,23 @@
 //! revision   0 | 3 count                      the client's own batch that was in flight: one operation, or more
 //!            1 ops                            somebody else's, to be taken as it is
 //!            2 distance ops                   somebody else's, made so many revisions before the one that it follows
-//! snapshot   5 revision number                server to client; number: of the client's last batch that is in it
+//! snapshot   5 revision number at             server to client; number: of the client's last batch that is in it; at: its revision
 //!              count ops*                     the last revisions before it, as ordered
 //!              count (cell content)*          in order of cells
-//!              count (cell revision left)*    in order of cells: the last wipe of a counter and what it left
+//!              count (cell wiped left)*       in order of cells: counters that changed since the receiver last heard
 //! ops        count (cell op)*                 in order of cells
 //! cell       record field                     record: as many as it is after the one before
 //! op         0 | 1 | 2 value                  register: nothing, clear, put
 //!            3 add | 4 left add               counter
 //!            5 count (element 0|1|2)*         set, in order of elements: nothing, insert, remove
 //!            6 count component*               text; component: length * 4 + (0 retain, 1 insert, 2 delete), inserted bytes
-//! left       count (revision amount)*         revision: how far after the one before
+//! left       count (revision amount)*         revision: how far after the one before, times 2; one more where the sum alone of
+//!                                             several is known, and then how many follow
 //! ```
 //!
 //! Numbers are of variable length. A run of typing is one component of a composed operation.
 
-use super::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Wipe};
+use super::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Span, Tally};
 use super::text::{Component, TextOp};
 use crate::contract::Malformed;
 use crate::document::{Cell, Content, FieldId, RecordId, Value};
@@ -91,12 +92,14 @@ pub struct Snapshot {
     pub revision: u64,
     /// Number of the receiver's last batch that is in it.
     pub executed: u64,
+    /// The last revision that this batch became; 0 for none.
+    pub executed_at: u64,
     /// The last revisions up to this one, where the receiver must transform what was made before it.
     pub history: Vec<Ops>,
     /// Every cell that is not empty.
     pub cells: BTreeMap<Cell, Content>,
-    /// Counters that were wiped since the receiver last heard.
-    pub wipes: BTreeMap<Cell, Wipe>,
+    /// Counters that changed since the receiver last heard.
+    pub tallies: BTreeMap<Cell, Tally>,
 }
 
 impl Message {
@@ -156,6 +159,7 @@ impl Snapshot {
         writer.byte(5);
         writer.uint(self.revision);
         writer.uint(self.executed);
+        writer.uint(self.executed_at);
         writer.count(self.history.len());
         for ops in &self.history {
             write_ops(ops, writer);
@@ -166,12 +170,11 @@ impl Snapshot {
             cells.write(*cell, writer);
             writer.content(content);
         }
-        writer.count(self.wipes.len());
+        writer.count(self.tallies.len());
         let mut cells = Ascending::default();
-        for (cell, wipe) in &self.wipes {
+        for (cell, tally) in &self.tallies {
             cells.write(*cell, writer);
-            writer.uint(wipe.revision);
-            write_left(&wipe.left, writer);
+            write_tally(tally, writer);
         }
     }
 
@@ -179,6 +182,7 @@ impl Snapshot {
         let mut snapshot = Snapshot {
             revision: revision_number(reader)?,
             executed: reader.uint()?,
+            executed_at: revision_number(reader)?,
             ..Snapshot::default()
         };
         for _ in 0..reader.count(1)? {
@@ -199,11 +203,12 @@ impl Snapshot {
         let mut cells = Ascending::default();
         for _ in 0..reader.count(4)? {
             let cell = cells.read(reader)?;
-            let revision = revision_number(reader)?;
-            if revision > snapshot.revision {
-                return Err(Malformed("a wipe after the snapshot"));
+            let tally = read_tally(reader)?;
+            let last = tally.left.last().map_or(0, |addition| addition.revisions.last);
+            if tally.wiped.max(last) > snapshot.revision {
+                return Err(Malformed("additions after the snapshot"));
             }
-            snapshot.wipes.insert(cell, Wipe { revision, left: read_left(reader)? });
+            snapshot.tallies.insert(cell, tally);
         }
         Ok(snapshot)
     }
@@ -403,9 +408,14 @@ pub fn write_left(left: &[Addition], writer: &mut Writer) {
     writer.count(left.len());
     let mut before = 0;
     for addition in left {
-        writer.uint(addition.revision - before);
+        let Span { since, last } = addition.revisions;
+        let more = last - since - 1;
+        writer.uint((since - before) << 1 | u64::from(more > 0));
+        if more > 0 {
+            writer.uint(more);
+        }
         writer.int(addition.amount);
-        before = addition.revision;
+        before = last;
     }
 }
 
@@ -414,21 +424,42 @@ pub fn write_left(left: &[Addition], writer: &mut Writer) {
 /// # Errors
 /// [`Malformed`] where the bytes are not additions in order of revisions.
 pub fn read_left(reader: &mut Reader<'_>) -> Result<Vec<Addition>, Malformed> {
-    let mut left: Vec<Addition> = Vec::new();
+    let mut left = Vec::new();
+    let mut before: u64 = 0;
     for _ in 0..reader.count(2)? {
-        let before = left.last().map_or(0, |last| last.revision);
-        // Both at most half of what fits.
-        let revision = before + revision_number(reader)?;
-        let amount = reader.int()?;
-        if revision > u64::MAX / 2 || revision == before && !left.is_empty() {
-            return Err(Malformed("additions are not in order of revisions"));
+        let head = reader.uint()?;
+        let more = if head & 1 == 0 { 0 } else { reader.uint()? };
+        if head & 1 == 1 && more == 0 {
+            return Err(Malformed("one addition is said otherwise"));
         }
+        // A quarter of what fits, each.
+        let since = before + (head >> 1).min(u64::MAX / 4);
+        let last = since + 1 + more.min(u64::MAX / 4);
+        if last > u64::MAX / 4 {
+            return Err(Malformed("no such revision"));
+        }
+        let amount = reader.int()?;
         if amount == 0 {
             return Err(Malformed("an addition of nothing"));
         }
-        left.push(Addition { revision, amount });
+        left.push(Addition { revisions: Span { since, last }, amount });
+        before = last;
     }
     Ok(left)
+}
+
+/// Writes a tally.
+pub fn write_tally(tally: &Tally, writer: &mut Writer) {
+    writer.uint(tally.wiped);
+    write_left(&tally.left, writer);
+}
+
+/// Reads what [`write_tally`] wrote.
+///
+/// # Errors
+/// As for [`read_left`].
+pub fn read_tally(reader: &mut Reader<'_>) -> Result<Tally, Malformed> {
+    Ok(Tally { wiped: revision_number(reader)?, left: read_left(reader)? })
 }
 
 /// Reads what [`write_ops`] wrote. Whether the operations fit a document is another question.

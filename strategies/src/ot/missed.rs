@@ -1,11 +1,11 @@
-//! What the server remembers of revisions that it does not keep, for clients that were away too long and return: the last wipe of each
-//! counter, which their own wipes need, and, for reports only, which edits there were.
+//! What the server remembers of revisions that it does not keep, for clients that were away too long and return: what was added to
+//! each counter, which their own wipes need, and, for reports only, which edits there were.
 
 use super::batch::Batch;
-use super::codec::{read_left, write_left};
+use super::codec::{read_tally, write_tally};
 use super::content::Cells;
 use super::names::TargetNames;
-use super::op::{CellOp, ElementOp, RegisterOp, Wipe};
+use super::op::{CellOp, ElementOp, RegisterOp, Tally};
 use super::standing::Standing;
 use crate::contract::{CargoIds, Malformed};
 use crate::document::{Cell, Content, EditId, Value};
@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 /// What happened in a stretch of revisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missed {
-    /// The last wipe of each counter.
-    pub wipes: BTreeMap<Cell, Wipe>,
+    /// What became of each counter.
+    pub tallies: BTreeMap<Cell, Tally>,
     /// Edits that nothing can hide, such as splices and deletions, in order of revisions. For reports only.
     lasting: Vec<(u64, EditId)>,
     /// The edit that emptied a register or counter last. For reports only.
@@ -43,8 +43,8 @@ impl Missed {
                     }
                 }
                 CellOp::Counter(op) => {
-                    if let Some(left) = &op.left {
-                        self.wipes.insert(*cell, Wipe { revision, left: left.clone() });
+                    self.tallies.entry(*cell).or_default().take(revision, op);
+                    if op.left.is_some() {
                         lasting.extend(&lone.deciding);
                         self.emptied.extend(lone.deciding.iter().map(|edit| (*cell, edit)));
                     }
@@ -64,7 +64,7 @@ impl Missed {
 
     /// Bytes in memory, reports aside.
     pub fn bytes(&self) -> u64 {
-        self.wipes.values().map(|wipe| 14 + 16 * wipe.left.len() as u64).sum()
+        self.tallies.values().map(|tally| 14 + 24 * tally.left.len() as u64).sum()
     }
 
     /// Which edits a snapshot holds, as cargo. Element *n* speaks of the *n*-th target of the snapshot's cells; after these, even
@@ -117,11 +117,10 @@ impl Missed {
 
     /// Writes it all.
     pub fn write(&self, writer: &mut Writer) {
-        writer.count(self.wipes.len());
-        for (cell, wipe) in &self.wipes {
+        writer.count(self.tallies.len());
+        for (cell, tally) in &self.tallies {
             writer.cell(*cell);
-            writer.uint(wipe.revision);
-            write_left(&wipe.left, writer);
+            write_tally(tally, writer);
         }
         writer.count(self.lasting.len());
         for (revision, edit) in &self.lasting {
@@ -143,8 +142,7 @@ impl Missed {
         let mut missed = Missed::default();
         for _ in 0..reader.count(4)? {
             let cell = reader.cell()?;
-            let wipe = Wipe { revision: reader.uint()?, left: read_left(reader)? };
-            missed.wipes.insert(cell, wipe);
+            missed.tallies.insert(cell, read_tally(reader)?);
         }
         for _ in 0..reader.count(3)? {
             missed.lasting.push((reader.uint()?, reader.edit_id()?));

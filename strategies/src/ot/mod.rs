@@ -34,9 +34,9 @@
 //! shown elements removed, the whole text deleted. What others do to these cells meanwhile survives.
 //!
 //! Revisions are forgotten once all current members have them. A client that was gone for longer and lacks some comes back through a
-//! snapshot: its edits under way are applied again on top, under the same ids (`adopt.rs` says how). Two things are coarser then. Where
-//! it inserted in a stretch that others rewrote, the difference of the texts decides where the insertion stands. And a wipe of a
-//! counter knows what was added in its absence as one sum.
+//! snapshot: its edits under way are applied again on top, under the same ids (`adopt.rs` says how). Two things are coarser then: where
+//! it inserted in a stretch that others rewrote, the difference of the texts decides where the insertion stands; and of more than 64
+//! additions to a counter that its own wipe did not see, the oldest are one sum to a concurrent wipe.
 
 mod adopt;
 mod batch;

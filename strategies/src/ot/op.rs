@@ -68,26 +68,81 @@ pub struct CounterOp {
     pub add: i64,
 }
 
-/// What one revision added to a counter.
+/// What revisions added to a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addition {
-    /// The revision.
-    pub revision: u64,
-    /// The sum of what it added, not zero.
+    /// The revision, or several whose sum alone is known.
+    pub revisions: Span,
+    /// The sum of what they added, not zero.
     pub amount: i64,
 }
 
-/// The last wipe of a counter, as a client that lacks it must know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wipe {
-    /// The revision that wiped.
-    pub revision: u64,
-    /// What it left of all that was ordered before.
+/// Revisions in a row: those after `since`, up to `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The one before the first.
+    pub since: u64,
+    /// The last one; greater than `since`.
+    pub last: u64,
+}
+
+impl Span {
+    /// Stands for an addition that the server has not ordered yet.
+    const NOT_YET: Span = Span::one(u64::MAX);
+
+    /// A single revision, counted from 1.
+    pub const fn one(revision: u64) -> Self {
+        Span { since: revision - 1, last: revision }
+    }
+
+    /// Whether a revision is among them.
+    pub fn contains(self, revision: u64) -> bool {
+        self.since < revision && revision <= self.last
+    }
+
+    /// Whether any revision is in both.
+    pub fn meets(self, other: Span) -> bool {
+        self.since < other.last && other.since < self.last
+    }
+
+    fn holds(self, other: Span) -> bool {
+        self.since <= other.since && other.last <= self.last
+    }
+}
+
+/// What a stretch of revisions did to a counter, as far as a wipe by somebody who lacks them must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The last revision that wiped it; 0 for none.
+    pub wiped: u64,
+    /// What was added and is still there, in order: all that was there before `wiped`, and all that these revisions added since.
     pub left: Vec<Addition>,
 }
 
-/// Stands for the revision of an addition that the server has not ordered yet.
-const NOT_YET: u64 = u64::MAX;
+/// Additions that a tally lists singly: older ones are kept as one sum.
+const MOST_LISTED: usize = 64;
+
+impl Tally {
+    /// Takes in one more revision.
+    pub fn take(&mut self, revision: u64, op: &CounterOp) {
+        if let Some(left) = &op.left {
+            self.wiped = revision;
+            self.left.clone_from(left);
+        }
+        if op.add != 0 {
+            self.left.push(Addition { revisions: Span::one(revision), amount: op.add });
+        }
+        while self.left.len() > MOST_LISTED {
+            let oldest = self.left.remove(0);
+            let next = &mut self.left[0];
+            next.revisions.since = oldest.revisions.since;
+            next.amount = next.amount.wrapping_add(oldest.amount);
+            if next.amount == 0 {
+                self.left.remove(0);
+            }
+        }
+    }
+}
 
 impl CellOp {
     /// The kind of cell it is for.
@@ -145,7 +200,7 @@ impl CellOp {
     }
 
     /// Makes this operation, which is later in the server's order, fit after `earlier`, which is (part of) the given revision.
-    pub fn over_earlier(&mut self, earlier: &CellOp, revision: u64) {
+    pub fn over_earlier(&mut self, earlier: &CellOp, at: Span) {
         match (self, earlier) {
             (CellOp::Register(slot), CellOp::Register(earlier)) => {
                 if *slot == RegisterOp::Clear && *earlier != RegisterOp::Nothing {
@@ -153,7 +208,7 @@ impl CellOp {
                 }
             }
             (CellOp::Counter(slot), CellOp::Counter(earlier)) => {
-                slot.keep_what_is_left_by(earlier, revision);
+                slot.keep_what_is_left_by(earlier, at);
             }
             (CellOp::Set(_), CellOp::Set(_)) => {}
             (CellOp::Text(slot), CellOp::Text(earlier)) => {
@@ -172,7 +227,7 @@ impl CellOp {
                 RegisterOp::Clear | RegisterOp::Nothing => {}
             },
             (CellOp::Counter(slot), CellOp::Counter(later)) => {
-                slot.keep_what_is_left_by(later, NOT_YET);
+                slot.keep_what_is_left_by(later, Span::NOT_YET);
             }
             (CellOp::Set(slots), CellOp::Set(later)) => {
                 for (element, slot) in slots {
@@ -191,23 +246,23 @@ impl CellOp {
 
 /// Two operations that were made apart pass each other: `later` comes to fit after `earlier`, which is (part of) the given revision,
 /// and `earlier` where `later` is displayed already. Returns the work in units.
-pub fn cross(earlier: &mut CellOp, later: &mut CellOp, revision: u64) -> u64 {
+pub fn cross(earlier: &mut CellOp, later: &mut CellOp, at: Span) -> u64 {
     let work = earlier.size() + later.size();
     let before = later.clone();
-    later.over_earlier(earlier, revision);
+    later.over_earlier(earlier, at);
     earlier.under_later(&before);
     work
 }
 
 impl CounterOp {
     /// A wipe leaves nothing that a concurrent wipe takes, and what was added concurrently.
-    fn keep_what_is_left_by(&mut self, other: &CounterOp, revision: u64) {
+    fn keep_what_is_left_by(&mut self, other: &CounterOp, at: Span) {
         let Some(left) = &mut self.left else { return };
         if let Some(left_by_other) = &other.left {
-            left.retain(|addition| left_by_other.contains(addition));
+            *left = left_by_both(left, left_by_other);
         }
         if other.add != 0 {
-            left.push(Addition { revision, amount: other.add });
+            left.push(Addition { revisions: at, amount: other.add });
         }
     }
 
@@ -221,6 +276,23 @@ impl CounterOp {
         };
         start.wrapping_add(self.add)
     }
+}
+
+/// What two wipes leave, each of which lists what it leaves in order. Where one knows a sum alone, the parts that the other knows count.
+/// Of two sums that overlap the one that ends first stays: some of it was to be taken, but nothing is lost that both leave.
+fn left_by_both(left: &[Addition], right: &[Addition]) -> Vec<Addition> {
+    let stays = |one: Span, others: &[Addition], proper: bool| {
+        others.iter().map(|other| other.revisions).any(|other| {
+            let overlaps_earlier =
+                one.since < other.since && other.since < one.last && one.last < other.last;
+            overlaps_earlier || other.holds(one) && !(proper && other == one)
+        })
+    };
+    let mut both: Vec<Addition> =
+        left.iter().filter(|one| stays(one.revisions, right, false)).copied().collect();
+    both.extend(right.iter().filter(|one| stays(one.revisions, left, true)));
+    both.sort_by_key(|addition| addition.revisions.last);
+    both
 }
 
 #[cfg(test)]
@@ -275,7 +347,7 @@ mod tests {
 
     fn random_content(rng: &mut ChaCha8Rng, kind: FieldKind) -> (Held, Vec<Addition>) {
         let recent: Vec<Addition> = (1..rng.random_range(1..5))
-            .map(|revision| Addition { revision, amount: rng.random_range(1..4) })
+            .map(|n| Addition { revisions: Span::one(n), amount: rng.random_range(1..4) })
             .collect();
         let content = match kind {
             FieldKind::Register => Content::Register(rng.random_bool(0.5).then(|| "a".into())),
@@ -303,7 +375,7 @@ mod tests {
             let earlier = random_op(&mut rng, &held, &recent);
             let later = random_op(&mut rng, &held, &recent);
             let (mut over, mut under) = (later.clone(), earlier.clone());
-            over.over_earlier(&earlier, 9);
+            over.over_earlier(&earlier, Span::one(9));
             under.under_later(&later);
             assert_eq!(
                 after(held.clone(), &[&earlier, &over]),
@@ -329,8 +401,8 @@ mod tests {
 
             let mut shown = remote.clone();
             let mut flight_now = flight.clone();
-            cross(&mut shown, &mut flight_now, 9);
-            cross(&mut shown, &mut buffer, 9);
+            cross(&mut shown, &mut flight_now, Span::one(9));
+            cross(&mut shown, &mut buffer, Span::one(9));
             displayed.apply(&shown).expect("made for it");
             assert_eq!(after(held, &[&remote, &flight_now, &buffer]), displayed, "{words}");
         }
@@ -359,17 +431,31 @@ mod tests {
         let wipe = || CellOp::Counter(CounterOp { left: Some(Vec::new()), add: 0 });
         // Revision 1 adds 5. Two users who saw it wipe, one who did not add 3 (revision 2) and 4 (revision 3).
         let mut first = wipe();
-        first.over_earlier(&add(3), 2);
+        first.over_earlier(&add(3), Span::one(2));
         let mut second = wipe();
-        second.over_earlier(&add(3), 2);
-        second.over_earlier(&first, 3);
+        second.over_earlier(&add(3), Span::one(2));
+        second.over_earlier(&first, Span::one(3));
         let last = add(4);
         let end = after(Content::Counter(5).into(), &[&add(3), &first, &second, &last]);
         assert_eq!(end, Content::Counter(7).into());
         // One who saw the 3 takes it away too, and one who did not leaves it.
         let mut saw = wipe();
-        saw.over_earlier(&first, 3);
+        saw.over_earlier(&first, Span::one(3));
         let end = after(Content::Counter(5).into(), &[&add(3), &first, &saw, &last]);
         assert_eq!(end, Content::Counter(4).into());
+    }
+
+    #[test]
+    fn of_a_sum_that_one_wipe_leaves_the_parts_that_another_leaves_stay() {
+        let addition = |since, last, amount| Addition { revisions: Span { since, last }, amount };
+        let parts = [addition(3, 4, 1), addition(6, 7, 2), addition(9, 10, 4)];
+        let sum = [addition(1, 2, 8), addition(4, 8, 2)];
+        assert_eq!(left_by_both(&parts, &sum), [parts[1]]);
+        assert_eq!(left_by_both(&sum, &parts), [parts[1]], "whichever comes first");
+        assert_eq!(left_by_both(&sum, &sum), sum);
+        assert_eq!(left_by_both(&parts, &[]), []);
+        let (first, second) = ([addition(1, 6, 3)], [addition(4, 9, 5)]);
+        assert_eq!(left_by_both(&first, &second), first, "rather too much than too little");
+        assert_eq!(left_by_both(&second, &first), first);
     }
 }

@@ -5,7 +5,7 @@ use super::batch::Batch;
 use super::client::Client;
 use super::content::Lengths;
 use super::names::Names;
-use super::op::{CellOp, Ops, cross};
+use super::op::{CellOp, Ops, Span, cross};
 use crate::contract::Malformed;
 use crate::document::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -57,7 +57,7 @@ impl Rebase {
     ///
     /// # Errors
     /// [`Malformed`] where they do not fit.
-    pub fn pass(&mut self, client: &Client, number: u64, ops: &Ops) -> Result<Ops, Malformed> {
+    pub fn pass(&mut self, client: &Client, at: Span, ops: &Ops) -> Result<Ops, Malformed> {
         let mut shown = Ops::new();
         for (cell, op) in ops {
             client.cells.check_kind(*cell, op.kind())?;
@@ -73,7 +73,7 @@ impl Rebase {
             });
             let mut op = op.clone();
             for (_, own) in under_way {
-                self.work += cross(&mut op, own, number);
+                self.work += cross(&mut op, own, at);
             }
             client.cells.check(*cell, &op, &mut self.lengths)?;
             self.work += 1;

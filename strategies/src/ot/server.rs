@@ -8,7 +8,7 @@
 //! what was forgotten, it gets a snapshot.
 
 use super::Ot;
-use super::batch::{Batch, over_earlier};
+use super::batch::{Batch, check_made_at, over_earlier};
 use super::codec::{
     Message, Snapshot, content_bytes, encode_foreign, encode_own, encode_revisions_head, read_ops,
     size_of, write_ops,
@@ -16,7 +16,7 @@ use super::codec::{
 use super::content::{Cells, Lengths};
 use super::missed::Missed;
 use super::names::CargoNames;
-use super::op::{CellOp, CounterOp, Ops, cross};
+use super::op::{CellOp, Ops, Span, cross};
 use super::snapshot;
 use super::standing::Standing;
 use crate::contract::{
@@ -27,8 +27,8 @@ use crate::document::{Cell, Content, Edit, EditId, PartitionId, Rendering, Repli
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What is kept for each client, in memory: three numbers and two flags.
-const CLIENT_BYTES: u64 = 26;
+/// What is kept for each client, in memory: five numbers and two flags.
+const CLIENT_BYTES: u64 = 42;
 /// The number of the last revision, in memory.
 const METADATA_BYTES: u64 = 8;
 /// What is kept with each revision beside its operations: author, batch, distance.
@@ -83,14 +83,18 @@ impl Entry {
 }
 
 /// What the server knows of a client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Peer {
     /// Number of the last batch of this client that was executed; 0 for none.
     executed: u64,
+    /// The last revision that it became.
+    executed_at: u64,
     /// The client has every revision up to this one.
     acknowledged: u64,
     /// Last revision sent in this session.
     sent: u64,
+    /// The revision of the last snapshot sent in this session; 0 for none.
+    snapshot: u64,
     /// Whether the client has said, since the last session was lost, how far it has come.
     known: bool,
     /// Whether it is presumed gone: revisions are not kept for it.
@@ -100,7 +104,7 @@ struct Peer {
 impl Server {
     /// A server that displays `cells` as revision 0, like all its clients.
     pub fn new(kind: Ot, seat: &Seat<'_>, cells: Cells, standing: Standing) -> Self {
-        let peer = Peer { executed: 0, acknowledged: 0, sent: 0, known: true, gone: false };
+        let peer = Peer { known: true, ..Peer::default() };
         Server {
             kind,
             replica: seat.replica,
@@ -139,14 +143,15 @@ impl Server {
         if server.revision < server.log.len() as u64 {
             return Err(Malformed("more revisions than were counted"));
         }
-        for _ in 0..reader.count(5)? {
+        for _ in 0..reader.count(7)? {
             let client = reader.replica()?;
             let mut peer = Peer {
                 executed: reader.uint()?,
+                executed_at: reader.uint()?,
                 acknowledged: reader.uint()?,
                 sent: reader.uint()?,
-                known: false,
-                gone: false,
+                snapshot: reader.uint()?,
+                ..Peer::default()
             };
             let flags = reader.byte()?;
             peer.known = flags & 1 != 0;
@@ -229,16 +234,16 @@ impl Server {
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
-        if number == peer.executed {
-            // It was sent again on the way to a snapshot, and the first one arrived.
-            return Ok(());
-        }
         if number != peer.executed + 1 {
             return Err(Malformed("not the client's next batch"));
         }
+        if base < peer.snapshot {
+            // A snapshot is on its way. The client will fit its batch to that and send it again.
+            return Ok(());
+        }
         if base < self.pruned() {
             self.note(from, base);
-            self.tell(from, true, out);
+            self.tell_all(from, out);
             return Ok(());
         }
         let raw = self.kind.relays().then(|| queue.clone());
@@ -259,7 +264,10 @@ impl Server {
             let raw = raw.next().filter(|_| distance > 0).map(|ops| Raw { distance, ops });
             self.execute(Entry::new(from, Batch { ops, names, edits: 0 }, raw), out);
         }
-        self.client(from).executed += 1;
+        let executed_at = self.revision;
+        let peer = self.client(from);
+        peer.executed += 1;
+        peer.executed_at = executed_at;
         self.tell(from, false, out);
         Ok(())
     }
@@ -289,13 +297,8 @@ impl Server {
 
     /// Makes a batch read as after everything that was ordered since its base. Returns the work in units.
     fn transform(&self, author: ReplicaId, base: u64, queue: &mut [Ops]) -> Result<u64, Malformed> {
-        for (cell, op) in queue.iter().flatten() {
-            self.cells.check_kind(*cell, op.kind())?;
-            if let CellOp::Counter(CounterOp { left: Some(left), .. }) = op
-                && left.last().is_some_and(|addition| addition.revision > base)
-            {
-                return Err(Malformed("a wipe leaves what its author cannot have"));
-            }
+        for ops in queue.iter() {
+            check_made_at(base, ops, &self.cells)?;
         }
         let first = (base - self.pruned()) as usize;
         if self.log.range(first..).any(|entry| entry.author == author) {
@@ -320,7 +323,7 @@ impl Server {
             }
             for (cell, op) in queue.iter_mut().flatten() {
                 for (number, earlier) in met.get_mut(cell).into_iter().flatten() {
-                    work += cross(earlier, op, *number);
+                    work += cross(earlier, op, Span::one(*number));
                 }
             }
         }
@@ -379,7 +382,8 @@ impl Server {
         let revision = self.revision;
         let peer = self.client(client);
         peer.sent = revision;
-        let (since, executed) = (peer.acknowledged, peer.executed);
+        peer.snapshot = revision;
+        let (since, executed, executed_at) = (peer.acknowledged, peer.executed, peer.executed_at);
         let mut missed = self.missed.clone();
         for (number, entry) in (self.pruned() + 1..).zip(&self.log) {
             missed.take(number, &entry.batch);
@@ -397,9 +401,14 @@ impl Server {
                 + history.iter().flat_map(Ops::values).map(content_bytes).sum::<u64>(),
             ids: missed.names(since, &self.standing, &cells, &self.cells),
         };
-        let mut wipes = missed.wipes;
-        wipes.retain(|_, wipe| wipe.revision > since);
-        let snapshot = Snapshot { revision, executed, history, cells, wipes };
+        let mut tallies = missed.tallies;
+        tallies.retain(|_, tally| {
+            if tally.wiped <= since {
+                tally.left.retain(|addition| addition.revisions.last > since);
+            }
+            tally.wiped > since || !tally.left.is_empty()
+        });
+        let snapshot = Snapshot { revision, executed, executed_at, history, cells, tallies };
         let bytes = Message::Snapshot(snapshot).encode();
         out.work(self.cells.iter().len() as u64);
         out.work_bytes(bytes.len());
@@ -434,8 +443,7 @@ impl Server {
                 }
             }
             SeatChange::Back { replica } if replica != self.replica => {
-                let new = Peer { executed: 0, acknowledged: 0, sent: 0, known: false, gone: false };
-                self.clients.entry(replica).or_insert(new).gone = false;
+                self.clients.entry(replica).or_default().gone = false;
             }
             SeatChange::Back { .. } => {}
         }
@@ -463,6 +471,7 @@ impl Replica for Server {
                 if let (Some(peer), LinkState::Lost) = (self.clients.get_mut(&peer), state) {
                     peer.known = false;
                     peer.sent = peer.acknowledged;
+                    peer.snapshot = 0;
                 }
                 Ok(())
             }
@@ -508,8 +517,10 @@ impl Replica for Server {
         for (client, peer) in &self.clients {
             writer.replica(*client);
             writer.uint(peer.executed);
+            writer.uint(peer.executed_at);
             writer.uint(peer.acknowledged);
             writer.uint(peer.sent);
+            writer.uint(peer.snapshot);
             writer.byte(u8::from(peer.known) | u8::from(peer.gone) << 1);
         }
         self.missed.write(&mut writer);

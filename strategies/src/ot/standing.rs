@@ -136,7 +136,8 @@ impl Standing {
         let additions = self.counters.entry(cell).or_default();
         if let Some(left) = &op.left {
             let stays = |revision: u64| {
-                revision == UNDER_WAY || left.iter().any(|addition| addition.revision == revision)
+                revision == UNDER_WAY
+                    || left.iter().any(|addition| addition.revisions.contains(revision))
             };
             let taken = additions.extract_if(.., |(revision, _)| !stays(*revision));
             arrival.replaced(taken.map(|(_, id)| id), decider);

@@ -165,7 +165,8 @@ impl TextOp {
     /// The same effect in normal form: where insertions and deletions touch, all insertions come first. Two operations have the
     /// same effect on every text exactly where their normal forms are equal.
     ///
-    /// For comparisons only: where inside a deleted stretch an insertion stands matters to [`TextOp::transform`].
+    /// For comparisons, and for operations that were not made by anybody: where inside a deleted stretch an insertion stands matters to
+    /// [`TextOp::transform`].
     #[must_use]
     pub fn normal(&self) -> TextOp {
         let mut out = TextOp::new();

@@ -5,7 +5,7 @@ use crate::contract::*;
 use crate::document::*;
 use crate::ot::Ot;
 use crate::ot::codec::Message;
-use crate::ot::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp};
+use crate::ot::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Span};
 use crate::ot::text::TextOp;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -87,6 +87,69 @@ fn an_acknowledgement_is_small_and_later_edits_wait_for_it() {
         star.settle();
         star.converged("two batches");
         assert_eq!(star.value(2), Some("b".into()));
+    }
+}
+
+#[test]
+fn what_waits_for_each_other_is_composed_or_not() {
+    for kind in KINDS {
+        let mut star = Star::new(kind);
+        for (at, letter) in ["h", "e", "l", "p"].into_iter().enumerate() {
+            star.edit(0, &write(at, 0, letter));
+        }
+        star.edit(0, &write(3, 1, "lo"));
+        star.edit(0, &add(2));
+        star.edit(0, &add(3));
+        star.sync(0, SERVER);
+        let (bytes, cargo) = star.up[0][0].clone();
+        let Ok(Message::Batch { base: 0, number: 1, queue }) = Message::decode(&bytes) else {
+            panic!("{kind:?}: {bytes:02x?} is no first batch")
+        };
+        if kind == Ot::Uncomposed {
+            assert_eq!((queue.len(), cargo.elements), (7, 7));
+            assert!(queue.iter().all(|ops| ops.len() == 1));
+        } else {
+            let sum = CellOp::Counter(CounterOp { left: None, add: 5 });
+            let text = CellOp::Text(TextOp::splice(0, 0, "hello"));
+            assert_eq!(queue, [Ops::from([(COUNTER, sum), (TEXT, text)])], "{kind:?}");
+        }
+        star.settle();
+        star.converged("typed");
+        assert_eq!((star.text(2).as_str(), star.sum(2)), ("hello", 5));
+    }
+}
+
+#[test]
+fn the_work_of_transforming_is_where_it_is_done() {
+    const MISSED: u64 = 300;
+    for kind in KINDS {
+        let mut star = Star::new(kind);
+        star.edit(0, &write(0, 0, "0123456789"));
+        star.settle();
+        for n in 0..MISSED as usize {
+            star.edit(2, &write(n % 10, 1, "x"));
+            star.exchange(2);
+        }
+        star.edit(0, &write(5, 0, "y"));
+        star.edit(0, &write(2, 1, "z"));
+        star.work = [0; 4];
+        star.sync(0, SERVER);
+        star.deliver_up(0);
+        let at_server = star.work[SERVER];
+        let answer_bytes = star.down[0][0].0.len() as u64;
+        star.work = [0; 4];
+        star.exchange(2);
+        let at_another = star.work[2];
+        star.settle();
+        star.converged("transformed");
+        let words = format!("{kind:?}: {at_server} at the server, {at_another} at another client");
+        match kind {
+            Ot::Central => assert!(at_server > 5 * MISSED && at_another < 50, "{words}"),
+            Ot::Uncomposed => assert!(at_server > 10 * MISSED && at_another < 50, "{words}"),
+            Ot::Relay => {
+                assert!(at_server < 30 + answer_bytes / 64 && at_another > 5 * MISSED, "{words}");
+            }
+        }
     }
 }
 
@@ -222,7 +285,7 @@ fn the_server_refuses_batches_that_cannot_be() {
         };
         let clear = || CellOp::Register(RegisterOp::Clear);
         let wipe = |revision| {
-            let left = Some(vec![Addition { revision, amount: 1 }]);
+            let left = Some(vec![Addition { revisions: Span::one(revision), amount: 1 }]);
             CellOp::Counter(CounterOp { left, add: 0 })
         };
         let other = |field| Cell { record: RECORD, field: FieldId(field) };

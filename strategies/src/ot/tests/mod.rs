@@ -1,3 +1,4 @@
 mod cases;
+mod members;
 mod random;
 mod star;

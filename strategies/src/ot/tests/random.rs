@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What users did to one record, each with contents of his own, and took away while they saw it.
 #[derive(Default)]
-struct Ledger {
+pub struct Ledger {
     puts: BTreeSet<Value>,
     puts_gone: BTreeSet<Value>,
     /// Every addition is another power of two, so that a sum says which additions are in it.
@@ -77,20 +77,20 @@ impl Ledger {
         Edit::Resolve { cell: TEXT, content: Content::Text(text), seen: Vec::new() }
     }
 
-    /// Characters that nobody used before, some of three bytes and some of four.
+    /// Characters that nobody used before, some of three bytes and some of four; not letters, which would make words.
     fn fresh_text(&mut self, rng: &mut ChaCha8Rng) -> String {
         let mut text = String::new();
         for number in (self.chars.len() as u32..).take(rng.random_range(0..4)) {
-            let plane = if number % 2 == 0 { 0xe000 } else { 0x1_0000 };
+            let plane = if number % 2 == 0 { 0xe000 } else { 0xf_0000 };
             text.push(char::from_u32(plane + number).expect("no surrogate"));
         }
         self.chars.extend(text.chars());
         text
     }
 
-    fn check(&self, star: &Star, words: &str) {
-        let left = |all: &BTreeSet<Value>, gone| all - gone;
+    pub fn check(&self, star: &Star, words: &str) {
         assert_eq!(star.sum(SERVER), self.added & !self.taken, "{words}: the counter");
+        let left = |all: &BTreeSet<Value>, gone| all - gone;
         assert_eq!(star.elements(SERVER), left(&self.elements, &self.elements_gone), "{words}");
         let chars: Vec<char> = star.text(SERVER).chars().collect();
         let distinct: BTreeSet<char> = chars.iter().copied().collect();
@@ -107,7 +107,7 @@ impl Ledger {
     }
 }
 
-fn random_step(rng: &mut ChaCha8Rng, star: &mut Star, ledger: &mut Ledger) {
+pub fn random_step(rng: &mut ChaCha8Rng, star: &mut Star, ledger: &mut Ledger) {
     // The server has no user, but may.
     let n = rng.random_range(0..4);
     let client = [0, 2, 3][rng.random_range(0..3)];

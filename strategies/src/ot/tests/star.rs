@@ -38,6 +38,8 @@ pub struct Star {
     pub sequences: [u64; 4],
     /// Everything reported, by replica.
     pub changes: [Vec<Change>; 4],
+    /// Work billed, by replica.
+    pub work: [u64; 4],
 }
 
 impl Star {
@@ -50,6 +52,7 @@ impl Star {
             down: Default::default(),
             sequences: [0; 4],
             changes: Default::default(),
+            work: [0; 4],
         };
         star.clients().for_each(|n| star.connect(n));
         star.deliver_all();
@@ -64,6 +67,7 @@ impl Star {
         let mut out = Outbox::new();
         let clock = Clock { now: Tick(0), wall: WallTime(0) };
         let result = self.replicas[n].handle(clock, input, &mut out);
+        self.work[n] += out.work_units;
         for output in out.outputs {
             match output {
                 Output::Change(change) => self.changes[n].push(change),
@@ -144,6 +148,17 @@ impl Star {
         self.deliver_all();
     }
 
+    /// One client and the server tell each other everything, while nothing else arrives.
+    pub fn exchange_alone(&mut self, n: usize) {
+        for (from, to) in [(n, SERVER), (SERVER, n)] {
+            self.sync(from, to);
+            while !self.up[n].is_empty() || !self.down[n].is_empty() {
+                self.deliver_up(n);
+                self.deliver_down(n);
+            }
+        }
+    }
+
     /// A crash: the replica comes back from its own snapshot.
     pub fn restart(&mut self, n: usize) {
         let saved = saved(&*self.replicas[n]);
@@ -165,20 +180,31 @@ impl Star {
 
     /// Everybody connects and tells until nobody owes anything, which takes a few rounds.
     pub fn settle(&mut self) {
-        for n in self.clients() {
-            if !self.open[n] {
-                self.connect(n);
+        let clients: Vec<usize> = self.clients().collect();
+        self.settle_among(&clients);
+    }
+
+    /// The same, with one client cut off.
+    pub fn settle_without(&mut self, absent: usize) {
+        let clients: Vec<usize> = self.clients().filter(|n| *n != absent).collect();
+        self.settle_among(&clients);
+    }
+
+    fn settle_among(&mut self, clients: &[usize]) {
+        for n in clients {
+            if !self.open[*n] {
+                self.connect(*n);
             }
         }
         self.deliver_all();
         for _ in 0..4 {
-            for n in self.clients() {
-                self.exchange(n);
+            for n in clients {
+                self.exchange(*n);
             }
         }
-        for n in self.clients() {
-            assert_eq!(self.replicas[n].pending(id(SERVER)), Pending::default(), "client {n}");
-            assert_eq!(self.replicas[SERVER].pending(id(n)), Pending::default(), "to {n}");
+        for n in clients {
+            assert_eq!(self.replicas[*n].pending(id(SERVER)), Pending::default(), "client {n}");
+            assert_eq!(self.replicas[SERVER].pending(id(*n)), Pending::default(), "to {n}");
         }
     }
 
