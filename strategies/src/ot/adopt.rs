@@ -58,7 +58,8 @@ impl Client {
             let after = snapshot.cells.get(cell).unwrap_or(&empty);
             let op = if let (Content::Counter(before), Content::Counter(after)) = (before, after) {
                 let tally = snapshot.tallies.get(cell).cloned().unwrap_or_default();
-                let (op, single) = recount(*before, *after, tally, seen_before, own);
+                let new = Span { since: seen_before, last: snapshot.revision };
+                let (op, single) = recount(*before, *after, tally, new, own)?;
                 additions.extend(single.into_iter().map(|addition| (*cell, addition)));
                 CellOp::Counter(op)
             } else {
@@ -66,8 +67,8 @@ impl Client {
             };
             changes.insert(*cell, op);
         }
-        // Where nothing is new, nothing was added.
-        let at = Span { since: seen_before, last: snapshot.revision.max(seen_before + 1) };
+        // What was added to counters comes after that.
+        let at = Span { since: seen_before, last: snapshot.revision };
         let mut shown = rebase.pass(self, at, &changes)?;
         let mut counters = Vec::new();
         for (cell, Addition { revisions, amount }) in additions {
@@ -279,28 +280,45 @@ impl Client {
     }
 }
 
-/// What became of a counter since revision `seen` and the `own` ones: as one operation, and additions that come after that singly.
+/// What became of a counter in `new` revisions other than the `own` ones: what was wiped, and what was added after that. Revisions
+/// since before the first new one whose sum alone is known count as seen as far as it is among what own wipes leave.
+///
+/// # Errors
+/// [`Malformed`] where nothing is new and yet the counter is another.
 fn recount(
     before: i64,
     after: i64,
     tally: Tally,
-    seen: u64,
+    new: Span,
     own: Span,
-) -> (CounterOp, Vec<Addition>) {
+) -> Result<(CounterOp, Vec<Addition>), Malformed> {
     let sum = |all: &[Addition]| all.iter().fold(0, |sum: i64, a| sum.wrapping_add(a.amount));
-    let (known, single): (Vec<Addition>, Vec<Addition>) =
+    let (known, mut added): (Vec<Addition>, Vec<Addition>) =
         tally.left.into_iter().partition(|Addition { revisions, .. }| {
-            revisions.since < seen || own.contains(revisions.last)
+            revisions.since < new.since || own.contains(revisions.last)
         });
-    let (left, kept) = if tally.wiped > seen {
-        // A sum from before and after `seen` counts as seen as far as own wipes list it.
+    let (left, kept) = if tally.wiped > new.since {
         let kept = sum(&known);
         (Some(known), kept)
     } else {
         (None, before)
     };
-    let add = after.wrapping_sub(kept).wrapping_sub(sum(&single));
-    (CounterOp { left, add }, single)
+    // Not listed singly.
+    let rest = after.wrapping_sub(kept).wrapping_sub(sum(&added));
+    if rest != 0 {
+        if new.since == new.last {
+            return Err(Malformed("nothing is new and yet there is more"));
+        }
+        match added.first_mut() {
+            Some(first) => {
+                first.revisions.since = new.since;
+                first.amount = first.amount.wrapping_add(rest);
+            }
+            None => added.push(Addition { revisions: new, amount: rest }),
+        }
+        added.retain(|addition| addition.amount != 0);
+    }
+    Ok((CounterOp { left, add: 0 }, added))
 }
 
 /// What became of any other cell, as one operation.

@@ -279,7 +279,7 @@ impl CounterOp {
 }
 
 /// What two wipes leave, each of which lists what it leaves in order. Where one knows a sum alone, the parts that the other knows count.
-/// Of two sums that overlap the one that ends first stays: some of it was to be taken, but nothing is lost that both leave.
+/// Of two sums that overlap the one that ends first stays: some of it was to be taken, but little is lost that both leave.
 fn left_by_both(left: &[Addition], right: &[Addition]) -> Vec<Addition> {
     let stays = |one: Span, others: &[Addition], proper: bool| {
         others.iter().map(|other| other.revisions).any(|other| {
@@ -292,6 +292,7 @@ fn left_by_both(left: &[Addition], right: &[Addition]) -> Vec<Addition> {
         left.iter().filter(|one| stays(one.revisions, right, false)).copied().collect();
     both.extend(right.iter().filter(|one| stays(one.revisions, left, true)));
     both.sort_by_key(|addition| addition.revisions.last);
+    both.dedup_by(|next, before| next.revisions.meets(before.revisions));
     both
 }
 

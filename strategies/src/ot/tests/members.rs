@@ -165,6 +165,60 @@ fn who_joins_later_gets_a_snapshot() {
     }
 }
 
+/// More additions than a tally lists, which a wipe that saw none of them leaves, and a concurrent one that saw half of them does not.
+#[test]
+fn of_many_additions_a_wipe_leaves_those_that_its_author_did_not_see() {
+    for kind in KINDS {
+        let mut star = Star::new(kind);
+        star.edit(0, &add(1 << 20));
+        star.settle();
+        star.edit(3, &DELETE);
+        star.lose(3);
+        star.member(gone(3));
+        for round in 0..200 {
+            star.edit(2, &add(1));
+            star.exchange(2);
+            star.exchange(0);
+            if round == 99 {
+                star.sync(2, SERVER);
+                star.lose(2);
+                star.edit(2, &DELETE);
+                star.connect(2);
+                star.deliver_all();
+                star.settle_without(3);
+                assert_eq!(star.sum(0), 0, "{kind:?}");
+            }
+        }
+        star.member(back(3));
+        star.settle();
+        star.converged("many additions");
+        assert_eq!(star.sum(3), 100, "{kind:?}");
+    }
+}
+
+/// The same without the second wipe: the sum of the oldest is as good as the parts.
+#[test]
+fn a_sum_of_old_additions_stays_where_no_one_wipes_them() {
+    for kind in KINDS {
+        let mut star = Star::new(kind);
+        star.edit(0, &add(1 << 20));
+        star.settle();
+        star.edit(3, &DELETE);
+        star.edit(3, &add(1 << 30));
+        star.lose(3);
+        star.member(gone(3));
+        for _ in 0..200 {
+            star.edit(2, &add(1));
+            star.exchange(2);
+            star.exchange(0);
+        }
+        star.member(back(3));
+        star.settle();
+        star.converged("many additions");
+        assert_eq!(star.sum(3), (1 << 30) + 200, "{kind:?}");
+    }
+}
+
 fn random_member(rng: &mut ChaCha8Rng, star: &mut Star) {
     let n = [0, 2, 3][rng.random_range(0..3)];
     star.member(if rng.random_bool(0.6) { gone(n) } else { back(n) });
