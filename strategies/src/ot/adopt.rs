@@ -280,8 +280,8 @@ impl Client {
     }
 }
 
-/// What became of a counter in `new` revisions other than the `own` ones: what was wiped, and what was added after that. Revisions
-/// since before the first new one whose sum alone is known count as seen as far as it is among what own wipes leave.
+/// What became of a counter in `new` revisions other than the `own` ones: what was wiped, and what was added after that. A sum that begins
+/// before the first new revision counts as seen.
 ///
 /// # Errors
 /// [`Malformed`] where nothing is new and yet the counter is another.
