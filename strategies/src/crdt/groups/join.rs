@@ -262,15 +262,15 @@ impl Join<'_> {
     fn insertion(&mut self, set: &mut Set, dot: Dot, element: Option<&Value>) -> bool {
         self.effects.work_units += 1;
         let is_new = !self.have.covers(dot);
-        let is_here = set.insertions().contains_key(&dot);
+        let mut changes = true;
         match element {
             Some(element) if is_new => set.insert(dot, element.clone(), &[]),
-            None if is_here => set.hide(&[dot]),
-            None if is_new => {}
+            None if set.insertions().contains_key(&dot) => set.hide(&[dot]),
+            None if is_new => changes = false,
             _ => return false,
         }
         self.delta.part(self.cell, FieldKind::Set).insert(dot, element.cloned());
-        is_here || element.is_some()
+        changes
     }
 
     fn text(

@@ -27,6 +27,8 @@ pub struct Peer {
     pub confirmed: Cursor,
     /// What it has, or gets if the session lasts.
     pub sent: Cursor,
+    /// Position in this replica's stream up to which it may lack anything, also what came from itself: it was in an earlier life then.
+    pub reborn: u64,
     /// Where whole states travel: what it is known to have.
     pub known: Version,
     /// Where whole states travel: what it has, or gets if the session lasts.
@@ -48,6 +50,7 @@ impl Peer {
             heard: 0,
             confirmed: Cursor::default(),
             sent: Cursor::default(),
+            reborn: 0,
             known: Version::new(),
             offered: Version::new(),
             greeted: false,
@@ -65,6 +68,7 @@ impl Peer {
             writer.uint(cursor.told);
             writer.uint(cursor.next);
         }
+        writer.uint(self.reborn);
         self.known.write(writer);
         self.offered.write(writer);
         let flags = [self.greeted, self.answered, self.gone];
@@ -83,6 +87,7 @@ impl Peer {
             if ordered { Ok(cursor) } else { Err(Malformed("a peer's position is out of range")) }
         };
         let (confirmed, sent) = (cursor()?, cursor()?);
+        let reborn = reader.uint()?;
         let (known, offered) = (Version::read(reader)?, Version::read(reader)?);
         let flags = reader.byte()?;
         if flags > 7 {
@@ -95,6 +100,7 @@ impl Peer {
             heard,
             confirmed,
             sent,
+            reborn,
             known,
             offered,
             greeted,

@@ -128,7 +128,8 @@ impl GroupReplica {
         let id = peer.id;
         for cursor in [&mut peer.confirmed, &mut peer.sent] {
             cursor.next = cursor.next.max(cursor.told);
-            while buffer.get(cursor.next).is_some_and(|e| protocol.spares(id, e.from, e.is_whole)) {
+            let spares = |e: &Entry| protocol.spares(id, e.from, e.is_whole);
+            while cursor.next >= peer.reborn && buffer.get(cursor.next).is_some_and(spares) {
                 cursor.next += 1;
             }
         }
@@ -150,7 +151,7 @@ impl GroupReplica {
     fn needs_whole(&self, peer: &Peer) -> bool {
         let next = self.base(peer).next;
         let came_whole = |entry: &Entry| entry.is_whole && entry.from != Some(peer.id);
-        next < self.buffer.start()
+        next < self.buffer.start().max(peer.reborn)
             || self.buffer.holds_whole() && self.buffer.since(next).any(came_whole)
     }
 
@@ -300,6 +301,8 @@ impl GroupReplica {
         let heard = if lived { self.peers[at].heard } else { 0 };
         let heard = match body {
             Body::Nothing => heard,
+            // Meant for an earlier life, of which the sender believes that it still has what it had. The answer tells it.
+            _ if head.yours < self.agent.incarnation() => heard,
             // Something before it is missing: it got lost, or this replica's memory did. The answer says from where on.
             Body::Group { first, .. } if first > heard => heard,
             Body::Group { end, .. } if end <= heard => heard,
@@ -445,6 +448,7 @@ impl GroupReplica {
             peer.incarnation = head.incarnation;
             (peer.confirmed, peer.sent) = (Cursor::default(), Cursor::default());
             (peer.known, peer.offered) = (Version::new(), Version::new());
+            peer.reborn = self.buffer.end();
         }
         peer.heard = heard;
         if head.yours == own && head.heard > peer.confirmed.told {
