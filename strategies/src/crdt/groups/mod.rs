@@ -14,7 +14,7 @@
 //! other, so that whatever it hears of comes after what it refers to, and what it has seen of an agent is always all up to a counter.
 //! A neighbour that lost its memory, or for which too much was not kept (the host says who is gone for long), gets the whole state.
 //!
-//! Top-down: `replica` (protocol), `peer`, `message`, `buffer`, `group` and `passage` (the lattice), `join` (with a document), `codec`,
+//! Top-down: `replica` and `speaking` (protocol), `peer`, `message`, `buffer`, `group` and `passage` (the lattice), `join` (with a document), `codec`,
 //! `snapshot`, `notes` (reports), `spans`.
 
 mod buffer;
@@ -28,6 +28,7 @@ mod peer;
 mod replica;
 mod snapshot;
 mod spans;
+mod speaking;
 #[cfg(test)]
 mod tests;
 

@@ -54,6 +54,9 @@ pub enum Shape {
     Ring,
 }
 
+/// Messages in flight from one to another, the oldest first.
+type Queue = VecDeque<(Vec<u8>, Cargo)>;
+
 /// A replica as it was, and what it had reported by then.
 pub type Memory = (Vec<u8>, BTreeSet<EditId>, BTreeSet<Cell>);
 
@@ -63,7 +66,7 @@ pub struct World {
     transport: Transport,
     pub replicas: Vec<Box<dyn Replica>>,
     incarnations: Vec<u32>,
-    pub links: BTreeMap<(usize, usize), VecDeque<(Vec<u8>, Cargo)>>,
+    pub links: BTreeMap<(usize, usize), Queue>,
     pub open: BTreeSet<(usize, usize)>,
     absent: Option<usize>,
     edits: u64,
