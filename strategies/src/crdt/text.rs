@@ -136,6 +136,12 @@ impl TextReplica {
         Ok(())
     }
 
+    /// Lets go what nobody needs of the characters deleted so far. Every replica has all changes that any of them made.
+    pub fn forget(&mut self) {
+        let deleted = self.text.deleted();
+        self.text.forget(&deleted);
+    }
+
     /// The whole text with everything that is needed to write on and to take in what others wrote.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::new();
@@ -195,5 +201,73 @@ impl TextReplica {
             last.span += 1;
         }
         follows && beside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn scribble(text: &mut TextReplica, rng: &mut ChaCha8Rng) {
+        for _ in 0..rng.random_range(1..20) {
+            let at = rng.random_range(0..=text.len());
+            match rng.random_range(0..4) {
+                0 => text.erase(at, rng.random_range(0..8)),
+                1 => (0..5).for_each(|n| text.erase(at.saturating_sub(n), 1)),
+                2 => (0..5).for_each(|n| text.insert(at + n, "é")),
+                _ => text.insert(at, "some words "),
+            }
+        }
+    }
+
+    #[test]
+    fn changes_and_encodings_give_the_same_text_elsewhere() {
+        for seed in 0..300 {
+            let order = if seed % 2 == 0 { TextOrder::FugueMax } else { TextOrder::Rga };
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut texts = [0, 1].map(|id| TextReplica::new(ReplicaId(id), order));
+            for _ in 0..rng.random_range(1..6) {
+                texts.iter_mut().for_each(|text| scribble(text, &mut rng));
+                let changes = texts.each_mut().map(TextReplica::take_changes);
+                texts[0].merge(&changes[1]).expect("honest changes");
+                texts[1].merge(&changes[0]).expect("honest changes");
+                assert_eq!(texts[0].text(), texts[1].text(), "seed {seed}");
+                assert!(
+                    texts[0].merge(&changes[0]).is_err() || changes[0].len() < 2,
+                    "seed {seed}"
+                );
+                if rng.random_range(0..3) == 0 {
+                    texts.iter_mut().for_each(TextReplica::forget);
+                }
+                let of = rng.random_range(0..2);
+                let bytes = texts[of].encode();
+                let id = ReplicaId(of as u32);
+                texts[of] = TextReplica::decode(id, order, &bytes).expect("its own bytes");
+                assert_eq!(texts[of].encode(), bytes, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_cut_or_changed_are_refused_or_read_without_harm() {
+        for seed in 0..200 {
+            let order = if seed % 2 == 0 { TextOrder::FugueMax } else { TextOrder::Rga };
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut text = TextReplica::new(ReplicaId(0), order);
+            scribble(&mut text, &mut rng);
+            let bytes = text.encode();
+            for end in 0..bytes.len() {
+                let cut = TextReplica::decode(ReplicaId(1), order, &bytes[..end]);
+                assert!(cut.is_err(), "seed {seed}: {end} of {} bytes", bytes.len());
+                let mut other = bytes.clone();
+                other[end] = rng.random_range(0..=255);
+                if let Ok(mut read) = TextReplica::decode(ReplicaId(1), order, &other) {
+                    scribble(&mut read, &mut rng);
+                    assert_eq!(read.text().chars().count(), read.len(), "seed {seed}");
+                }
+            }
+        }
     }
 }

@@ -328,6 +328,12 @@ impl Chunks {
         }
     }
 
+    /// The most items and children of nodes that finding a place can look at.
+    #[cfg(test)]
+    pub fn most_steps(&self) -> usize {
+        self.tree.most_steps() + self.lists().map(<[Item]>::len).max().unwrap_or(0)
+    }
+
     fn at(&self, place: Place) -> &Item {
         &self.chunks[place.chunk as usize].items[place.item]
     }

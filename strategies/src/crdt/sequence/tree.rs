@@ -131,6 +131,13 @@ impl Tree {
         }
     }
 
+    /// The most children of nodes that finding a leaf can look at.
+    #[cfg(test)]
+    pub fn most_steps(&self) -> usize {
+        let widest = self.nodes.iter().map(|node| node.children.len()).max().unwrap_or(0);
+        self.depth as usize * widest
+    }
+
     fn place(&self, parent: u32, child: u32) -> usize {
         let children = &self.nodes[parent as usize].children;
         children.iter().position(|of| *of == child).expect("a parent knows its children")

@@ -2,6 +2,7 @@
 
 mod forgetting;
 mod interleaving;
+mod scaling;
 
 use super::*;
 use crate::crdt::causal::Agent;
