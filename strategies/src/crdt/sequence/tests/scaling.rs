@@ -1,7 +1,7 @@
 //! What an edit costs in short and long texts, counted.
 
 use super::*;
-use crate::crdt::{DELTA, DELTA_RGA};
+use crate::crdt::{DIGEST, DIGEST_RGA};
 use crate::*;
 
 /// A text of about so many characters, in runs of ten at random places, and its twin that got them from afar. The most items a
@@ -38,11 +38,13 @@ fn an_edit_takes_logarithmic_steps_in_the_length_of_the_text() {
 #[test]
 fn counted_work_of_an_edit_grows_by_the_same_for_every_ten_times_longer_text() {
     const TEXT: Cell = Cell { record: RecordId(0), field: FieldId(0) };
-    let schema = Schema { fields: vec![FieldKind::Text] };
-    for strategy in [DELTA, DELTA_RGA] {
+    let schema = Schema::new(vec![FieldKind::Text]);
+    for strategy in [DIGEST, DIGEST_RGA] {
         let mut replica = strategy.create(&Seat {
             replica: ReplicaId(0),
             peers: &[],
+            members: &[ReplicaId(0)],
+            partitions: Partitions::WHOLE,
             authority: None,
             schema: &schema,
             genesis: &[],
