@@ -10,12 +10,15 @@ use crate::contract::{
 };
 use crate::document::{Cell, PartitionId, Rendering, ReplicaId, Scope};
 use crate::lww::ONE_VALUE;
+use crate::lww::cells::Cells;
 use crate::lww::stamp::StampSource;
-use crate::lww::store::{Document, Outcome, Place};
-use crate::lww::updates::{self, Updates};
+use crate::lww::store::{News, Outcome, Place, Rules, Store};
+use crate::lww::updates::Updates;
 use crate::wire::{Reader, Writer};
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How two copies are merged.
+const RULES: Rules = Rules::by(StampSource::Hlc);
 
 /// The whole document both ways, every 15 minutes.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Strategy for FullCopy {
     fn create(&self, seat: &Seat<'_>) -> Box<dyn Replica> {
         let peers = seat.peers.iter().map(|peer| (*peer, Peer::new(seat.incarnation)));
         Box::new(FullCopyReplica {
-            document: Document::new(seat, StampSource::Hlc),
+            document: Cells::new(seat, RULES),
             peers: peers.collect(),
             transport: seat.transport,
             incarnation: seat.incarnation,
@@ -57,7 +60,7 @@ impl Strategy for FullCopy {
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
         let mut reader = Reader::new(saved);
         let incarnation = reader.uint32()?;
-        let document = Document::restore(seat, StampSource::Hlc, &mut reader)?;
+        let document = Cells::restore(seat, RULES, &mut reader)?;
         let mut peers = BTreeMap::new();
         // In the order in which they were saved.
         for id in seat.peers.iter().collect::<BTreeSet<_>>() {
@@ -76,7 +79,7 @@ impl Strategy for FullCopy {
         let copy = Copy::read(message)?;
         let mut writer = Writer::new();
         write_head(&mut writer, copy.answer, copy.number);
-        copy.updates.write(&mut writer);
+        copy.updates.write(RULES, &mut writer);
         Ok(writer.finish())
     }
 }
@@ -99,7 +102,7 @@ impl<'a> Copy<'a> {
             _ => return Err(Malformed("neither a request nor an answer")),
         };
         let number = reader.uint()?;
-        let updates = Updates::read(&mut reader)?;
+        let updates = Updates::read(RULES, &mut reader)?;
         reader.end()?;
         Ok(Copy { answer, number, updates })
     }
@@ -168,7 +171,7 @@ impl Peer {
 }
 
 struct FullCopyReplica {
-    document: Document,
+    document: Cells,
     peers: BTreeMap<ReplicaId, Peer>,
     transport: Transport,
     incarnation: u32,
@@ -188,14 +191,7 @@ impl FullCopyReplica {
         let mut writer = Writer::after(Vec::with_capacity(16 + footprint.total() as usize));
         let mut cargo = Cargo::default();
         write_head(&mut writer, answer, number);
-        let (tombstones, cells) = (&self.document.tombstones, &self.document.cells);
-        out.work((tombstones.len() + cells.len()) as u64);
-        updates::write(
-            &mut writer,
-            &mut cargo,
-            tombstones.iter().map(|(record, tombstone)| (*record, tombstone)),
-            cells.iter().map(|(cell, held)| (*cell, held)),
-        );
+        self.document.write_all(&mut writer, &mut cargo);
         out.work_bytes(writer.len());
         out.send(to, writer.finish(), cargo);
         if let Some(peer) = self.peers.get_mut(&to) {
@@ -214,7 +210,7 @@ impl FullCopyReplica {
         out.work_bytes(bytes.len());
         let peer = self.peers.get_mut(&from).ok_or(Malformed("not from a peer"))?;
         let copy = Copy::read(bytes)?;
-        copy.updates.check(self.document.schema())?;
+        self.document.check(from, &copy.updates)?;
         if copy.answer {
             if peer.open != Some(copy.number) {
                 return Ok(()); // doubled, or of an exchange that was given up
@@ -245,8 +241,8 @@ impl FullCopyReplica {
         // Nothing is owed to the sender, as mostly: then what it has as we have it needs no note.
         let settled = peers.get(&from).is_some_and(|p| p.changed.is_empty() && p.sent.is_empty());
         let mut notes = 0;
-        self.document.merge(clock.wall, updates, cargo, out, |outcome| {
-            if !(settled && outcome.news == Ordering::Equal) {
+        self.document.merge(clock.wall, from, updates, cargo, out, |outcome| {
+            if !(settled && outcome.news == News::Same) {
                 notes += note(peers, &outcome, Some(from));
             }
         });
@@ -256,12 +252,15 @@ impl FullCopyReplica {
 
 /// Notes who lacks what an edit or update brought, and says how many peers it touched.
 fn note(peers: &mut BTreeMap<ReplicaId, Peer>, outcome: &Outcome, from: Option<ReplicaId>) -> u64 {
-    if outcome.news != Ordering::Greater {
-        if let (Ordering::Equal, Some(peer)) = (outcome.news, from.and_then(|p| peers.get_mut(&p)))
-        {
-            peer.settle(outcome.place);
+    match outcome.news {
+        News::Stale => return 0,
+        News::Same => {
+            if let Some(peer) = from.and_then(|from| peers.get_mut(&from)) {
+                peer.settle(outcome.place);
+            }
+            return 1;
         }
-        return 0;
+        News::Taken | News::Joined => {}
     }
     for (id, peer) in peers.iter_mut() {
         peer.settle(outcome.place);

@@ -7,8 +7,13 @@ use crate::{crdt, event_graph, full_copy, lww, online_only, ot, version_vector};
 pub fn registry() -> &'static [&'static dyn Strategy] {
     &[
         &lww::Lww::WALL,
+        &lww::Lww::LAMPORT,
         &lww::Lww::HLC,
         &version_vector::CLIENT_IDS,
+        &lww::Lww::RECORD,
+        &lww::Lww::SERVER_ORDER,
+        &lww::Lww::PROMPT,
+        &version_vector::SIBLINGS,
         &version_vector::MERGE,
         &ot::Central,
         &ot::Uncomposed,

@@ -31,17 +31,26 @@ impl Digests {
 
     /// The fingerprint of what `content` shows.
     pub fn sum<'a>(&self, content: impl Fn(Cell) -> Option<&'a Content>) -> u128 {
+        self.sum_of(|cell, digest| match content(cell).filter(|content| !content.is_empty()) {
+            Some(content) => {
+                digest.content(content);
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// The fingerprint of what `shown` takes in for each cell; it says whether there is anything.
+    pub fn sum_of(&self, shown: impl Fn(Cell, &mut Digest) -> bool) -> u128 {
         let inner = &mut *self.inner.borrow_mut();
         while let Some(cell) = inner.stale.pop_first() {
-            let Some(content) = content(cell).filter(|content| !content.is_empty()) else {
-                continue;
-            };
             let mut digest = Digest::new();
             digest.word(u64::from(cell.record.0) << 16 | u64::from(cell.field.0));
-            digest.content(content);
-            let digest = digest.finish();
-            inner.sum = inner.sum.wrapping_add(digest);
-            inner.known.insert(cell, digest);
+            if shown(cell, &mut digest) {
+                let digest = digest.finish();
+                inner.sum = inner.sum.wrapping_add(digest);
+                inner.known.insert(cell, digest);
+            }
         }
         inner.sum
     }

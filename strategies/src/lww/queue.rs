@@ -74,13 +74,12 @@ impl Queue {
 
     /// The peer has a batch. It then has the present value of whatever that batch or an earlier one was the first to carry: over
     /// sessions earlier batches came before it, over datagrams it repeated what they carried.
-    pub fn acknowledged(&mut self, number: u64) -> Result<usize, Malformed> {
+    pub fn acknowledged(&mut self, number: u64) -> Result<Vec<Item>, Malformed> {
         if number >= self.next_batch {
             return Err(Malformed("acknowledges what was not sent"));
         }
-        let before = self.unacknowledged.len();
-        self.unacknowledged.retain(|_, first| *first > number);
-        Ok(before)
+        let settled = self.unacknowledged.extract_if(.., |_, first| *first <= number);
+        Ok(settled.map(|(item, _)| item).collect())
     }
 
     /// The session is gone, and perhaps what was on its way.
@@ -158,6 +157,14 @@ impl Window {
 }
 
 impl Item {
+    /// The place whose latest value it is.
+    pub fn place(self) -> Option<Place> {
+        match self {
+            Item::Everything => None,
+            Item::Latest(place) => Some(place),
+        }
+    }
+
     fn write(self, writer: &mut Writer) {
         match self {
             Item::Everything => writer.byte(0),
@@ -183,7 +190,7 @@ mod tests {
     use crate::document::RecordId;
 
     fn item(record: u32) -> Item {
-        Item::Latest(Place::Tombstone(RecordId(record)))
+        Item::Latest(Place::Record(RecordId(record)))
     }
 
     #[test]

@@ -8,13 +8,23 @@ use crate::wire::{Reader, Writer};
 /// one to a stored time never overflows.
 const TIME_LIMIT: u64 = 1 << 63;
 
-/// How far a received hybrid time may be ahead of this device's wall clock and still move the own hybrid clock.
-const MOST_AHEAD_MS: u64 = 24 * 60 * 60 * 1000;
+/// How far a received hybrid time may be ahead of this device's wall clock and still move the own hybrid clock: one minute, as in the
+/// hybrid logical clock of Azure IoT Operations (`DEFAULT_MAX_CLOCK_DRIFT`). Servers that keep time well allow less (CockroachDB
+/// `--max-offset`: 500 ms), MongoDB a year (`maxAcceptableLogicalClockDriftSecs`). Clocks of phones are mostly within seconds, and some
+/// are an hour off.
+const MOST_AHEAD_MS: u64 = 60 * 1000;
+
+/// Times of writes that no authority has seen yet begin here, above all that it has.
+const PENDING: u64 = 1 << 62;
+
+/// Writes that one incarnation may number before it meets the numbers of the next.
+const NUMBERS_PER_INCARNATION: u64 = 1 << 29;
 
 /// Position of a write in the total order of all writes to a cell or record: the greater stamp wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Stamp {
-    /// Microseconds of a wall clock, or milliseconds and a 16-bit counter of a hybrid clock; never 0 but for genesis.
+    /// Microseconds of a wall clock, a count of writes, milliseconds and a 16-bit counter of a hybrid clock, or an authority's number;
+    /// never 0 but for genesis.
     pub time: u64,
     /// The author; decides between equal times.
     pub replica: ReplicaId,
@@ -25,6 +35,16 @@ pub(crate) struct Stamp {
 impl Stamp {
     /// The stamp of what everybody holds from the beginning; below all others.
     pub const GENESIS: Stamp = Stamp { time: 0, replica: ReplicaId::GENESIS, incarnation: 0 };
+
+    /// The number that its author gave a write which awaits the authority's; `None` of all others.
+    pub fn pending(self) -> Option<u64> {
+        self.time.checked_sub(PENDING)
+    }
+
+    /// Whose write it is: a replica that lost its memory is another author.
+    pub fn author(self) -> (ReplicaId, u32) {
+        (self.replica, self.incarnation)
+    }
 
     pub fn write(self, writer: &mut Writer) {
         writer.uint(self.time);
@@ -59,9 +79,17 @@ impl Stamp {
 pub(crate) enum StampSource {
     /// The device's wall clock, in microseconds, right or wrong.
     Wall,
+    /// A count of writes, pushed forward by every stamp received (Lamport: "Time, clocks, and the ordering of events in a distributed
+    /// system", CACM 21(7), 1978).
+    Lamport,
     /// A hybrid logical clock (Kulkarni, Demirbas, Madappa, Avva, Leone: "Logical Physical Clocks", OPODIS 2014): 48 bits of wall clock
     /// milliseconds above a 16-bit counter, pushed forward by every stamp received. A full counter carries into the milliseconds.
     Hlc,
+    /// The authority numbers writes as they arrive. Until then a write stands above all that the authority has numbered.
+    Arrival {
+        /// Whether this replica is the authority.
+        decides: bool,
+    },
 }
 
 /// Mints the stamps of one replica.
@@ -80,28 +108,62 @@ pub(crate) struct StampClock {
 
 impl StampClock {
     pub fn new(source: StampSource, replica: ReplicaId, incarnation: u32) -> Self {
-        StampClock { source, replica, incarnation, last: 0 }
+        let last = match source {
+            // Memory of numbers given out may be lost; those of an earlier incarnation are all below.
+            StampSource::Arrival { .. } => u64::from(incarnation) * NUMBERS_PER_INCARNATION,
+            _ => 0,
+        };
+        StampClock { source, replica, incarnation, last }
     }
 
     /// A stamp for a write made now, later than `seen`.
     pub fn stamp(&mut self, wall: WallTime, seen: u64) -> Stamp {
         let time = match self.source {
             StampSource::Wall => wall.0.min(TIME_LIMIT - 1),
+            StampSource::Lamport | StampSource::Arrival { .. } => 0,
             StampSource::Hlc => milliseconds(wall) << 16,
         };
         self.last = time.max(self.last + 1);
-        let time = self.last.max(seen + 1);
+        let time = match self.source {
+            StampSource::Arrival { decides: false } => PENDING + self.last,
+            _ => self.last.max(seen + 1),
+        };
         Stamp { time, replica: self.replica, incarnation: self.incarnation }
     }
 
-    /// Takes note of a stamp that arrived. A wall clock takes no note. A hybrid clock moves forward to it, unless it is more than 24
-    /// hours ahead of this device's wall clock: such a write is merged like any other (or replicas would differ),
-    /// but one broken clock must not carry all others into the future.
+    /// The authority's number for somebody's write that has just arrived.
+    pub fn number(&mut self, write: Stamp) -> Stamp {
+        self.last += 1;
+        Stamp { time: self.last, ..write }
+    }
+
+    /// Takes note of a stamp that arrived. A wall clock takes no note. A count of writes moves forward to it. A hybrid clock does so
+    /// unless it is more than a minute ahead of this device's wall clock: such a write is merged like any other (or
+    /// replicas would differ), but one broken clock must not carry all others into the future. An authority that lost its memory
+    /// learns from what others remember.
     pub fn observe(&mut self, received: Stamp, wall: WallTime) {
-        let credible = received.time >> 16 <= milliseconds(wall) + MOST_AHEAD_MS;
-        if self.source == StampSource::Hlc && credible {
+        let follows = match self.source {
+            StampSource::Wall | StampSource::Arrival { decides: false } => false,
+            // A count that high was not counted.
+            StampSource::Lamport | StampSource::Arrival { decides: true } => received.time < PENDING,
+            StampSource::Hlc => received.time >> 16 <= milliseconds(wall) + MOST_AHEAD_MS,
+        };
+        if follows {
             self.last = self.last.max(received.time);
         }
+    }
+
+    /// Continues after a reading that was saved.
+    pub fn resume(&mut self, last: u64) -> Result<(), Malformed> {
+        let limit = match self.source {
+            StampSource::Arrival { .. } => PENDING,
+            _ => TIME_LIMIT,
+        };
+        if last >= limit {
+            return Err(Malformed("a clock beyond all times"));
+        }
+        self.last = self.last.max(last);
+        Ok(())
     }
 }
 
@@ -120,7 +182,7 @@ mod tests {
 
     #[test]
     fn own_stamps_increase_when_the_wall_clock_goes_back() {
-        for source in [StampSource::Wall, StampSource::Hlc] {
+        for source in [StampSource::Wall, StampSource::Lamport, StampSource::Hlc] {
             let mut clock = clock(source);
             let mut before = clock.stamp(WallTime(5_000_000), 0);
             for wall in [4_000_000, 0, 4_999_999, 5_000_000, 5_000_500, 9_000_000, 8_000_000] {
@@ -133,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_write_is_later_than_what_it_overwrites_without_moving_the_clock() {
-        for source in [StampSource::Wall, StampSource::Hlc] {
+        for source in [StampSource::Wall, StampSource::Lamport, StampSource::Hlc] {
             let mut clock = clock(source);
             let far = 1 << 60;
             assert_eq!(clock.stamp(WallTime(1_000_000), far).time, far + 1);
@@ -142,19 +204,42 @@ mod tests {
     }
 
     #[test]
-    fn a_hybrid_clock_follows_what_it_receives_up_to_a_day_ahead() {
+    fn a_hybrid_clock_follows_what_it_receives_up_to_a_minute_ahead() {
         let wall = WallTime(1_000_000_000_000);
         let at =
             |time_ms: u64| Stamp { time: time_ms << 16, replica: ReplicaId(1), incarnation: 0 };
-        let day_ahead_ms = 1_000_000_000 + MOST_AHEAD_MS;
+        let minute_ahead_ms = 1_000_000_000 + MOST_AHEAD_MS;
         let mut hybrid = clock(StampSource::Hlc);
-        hybrid.observe(at(day_ahead_ms + 1), wall);
+        hybrid.observe(at(minute_ahead_ms + 1), wall);
         assert_eq!(hybrid.stamp(wall, 0).time, 1_000_000_000 << 16, "not dragged");
-        hybrid.observe(at(day_ahead_ms), wall);
-        assert_eq!(hybrid.stamp(wall, 0).time, (day_ahead_ms << 16) + 1, "counter 1");
+        hybrid.observe(at(minute_ahead_ms), wall);
+        assert_eq!(hybrid.stamp(wall, 0).time, (minute_ahead_ms << 16) + 1, "counter 1");
         let mut wall_clock = clock(StampSource::Wall);
         wall_clock.observe(at(1_000_000_001), wall);
         assert_eq!(wall_clock.stamp(wall, 0).time, wall.0);
+    }
+
+    #[test]
+    fn a_count_of_writes_follows_what_it_receives_but_for_nonsense() {
+        let at = |time| Stamp { time, replica: ReplicaId(1), incarnation: 0 };
+        let mut clock = clock(StampSource::Lamport);
+        assert_eq!(clock.stamp(WallTime(1 << 50), 0).time, 1, "no clock is asked");
+        clock.observe(at(40), WallTime(0));
+        assert_eq!(clock.stamp(WallTime(0), 0).time, 41);
+        clock.observe(at(TIME_LIMIT - 1), WallTime(0));
+        assert_eq!(clock.stamp(WallTime(0), 0).time, 42);
+    }
+
+    #[test]
+    fn what_awaits_its_number_stands_above_all_that_has_one() {
+        let mut author = clock(StampSource::Arrival { decides: false });
+        let mut authority = clock(StampSource::Arrival { decides: true });
+        let write = author.stamp(WallTime(0), 1000);
+        assert_eq!(write.pending(), Some(1));
+        let numbered = authority.number(write);
+        assert_eq!((numbered.time, numbered.replica, numbered.pending()), (1, ReplicaId(3), None));
+        let mut again = StampClock::new(StampSource::Arrival { decides: true }, ReplicaId(3), 1);
+        assert!(again.stamp(WallTime(0), 0) > authority.stamp(WallTime(0), 0), "memory was lost");
     }
 
     #[test]

@@ -1,26 +1,20 @@
-//! The document as last-writer-wins keeps it: one stamped value per cell, one stamped tombstone per deleted record. Merging takes the
-//! greater stamp of each, so any order, any number of times, ends in the same document.
+//! What all last-writer-wins documents have in common: what is replicated as a whole, and what a replica asks of its copy.
 
-use super::digests::Digests;
-use super::ids;
-use super::stamp::{Stamp, StampClock, StampSource};
-use super::updates::{RawContent, Updates};
-use crate::contract::{Cargo, Change, Footprint, Malformed, Outbox, Seat, WallTime};
+use super::stamp::StampSource;
+use crate::contract::{Cargo, Footprint, Malformed, Outbox, Seat, WallTime};
 use crate::document::{
-    Cell, Content, Edit, EditId, FieldId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId,
-    Schema, Scope,
+    Cell, Edit, EditId, FieldId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId, Schema,
+    Scope,
 };
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// One thing that is replicated as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
-    /// The tombstone of a record.
-    Tombstone(RecordId),
+    /// A record: its tombstone, or where records win as a whole, all of it.
+    Record(RecordId),
     /// The value of a cell.
     Cell(Cell),
 }
@@ -28,7 +22,7 @@ pub(crate) enum Place {
 impl Place {
     pub fn write(self, writer: &mut Writer) {
         match self {
-            Place::Tombstone(record) => {
+            Place::Record(record) => {
                 writer.byte(0);
                 writer.uint(u64::from(record.0));
             }
@@ -41,351 +35,136 @@ impl Place {
 
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         match reader.byte()? {
-            0 => reader.uint32().map(|record| Place::Tombstone(RecordId(record))),
+            0 => reader.uint32().map(|record| Place::Record(RecordId(record))),
             1 => reader.cell().map(Place::Cell),
             _ => Err(Malformed("unknown kind of place")),
         }
     }
 }
 
-/// The value of a cell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Held {
-    pub stamp: Stamp,
-    pub content: Content,
-    /// The edits it stands on; for reports only.
-    pub lineage: Lineage,
-}
-
-impl Held {
-    /// The edit that made this value, where it is known: its author's latest.
-    fn head(&self) -> Option<EditId> {
-        head(&self.lineage, self.stamp.replica)
-    }
-}
-
-/// A deletion: hides whatever of its record is stamped at or below it.
+/// How what came compares with what was here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tombstone {
-    pub stamp: Stamp,
-    /// The deletion itself, where it is known; for reports only.
-    pub edit: Option<EditId>,
+pub(crate) enum News {
+    /// It is older.
+    Stale,
+    /// It is what was here.
+    Same,
+    /// It took the place of what was here.
+    Taken,
+    /// It was joined with what was here, and the sender lacks a part of what came of it.
+    Joined,
 }
 
 /// What a local edit or a received update did.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub place: Place,
-    /// How what came compares with what was here: `Greater` means that it was taken.
-    pub news: Ordering,
+    pub news: News,
     /// Cells whose value a deletion hid and dropped.
     pub dropped: Vec<Cell>,
+    /// Cells that a deletion emptied, and that have to tell so themselves.
+    pub emptied: Vec<Cell>,
 }
 
-/// One replica's copy.
-#[derive(Debug)]
-pub(crate) struct Document {
-    schema: Schema,
-    pub clock: StampClock,
-    pub cells: BTreeMap<Cell, Held>,
-    pub tombstones: BTreeMap<RecordId, Tombstone>,
-    digests: Digests,
-    /// Sum over all cells.
-    content_bytes: u64,
+impl Outcome {
+    /// An outcome that concerns nothing but its place.
+    pub fn of(place: Place, news: News) -> Self {
+        Outcome { place, news, dropped: Vec::new(), emptied: Vec::new() }
+    }
 }
 
-impl Document {
+/// In what a document differs from its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub source: StampSource,
+    /// Whether concurrent writes of critical fields are put before the user.
+    pub asks: bool,
+}
+
+impl Rules {
+    /// Rules that leave nothing to ask.
+    pub const fn by(source: StampSource) -> Self {
+        Rules { source, asks: false }
+    }
+
+    /// Whether an authority decides by the order in which writes arrive.
+    pub fn orders_by_arrival(self) -> bool {
+        matches!(self.source, StampSource::Arrival { .. })
+    }
+}
+
+/// What became of a client's writes: the number that the client gave each, ascending, and the authority's number; none where the write has
+/// been overwritten already.
+pub(crate) type Receipts = Vec<(u64, Option<u64>)>;
+
+/// One replica's copy of the document.
+pub(crate) trait Store: Sized + Send {
+    /// Updates as they were read from a message, not checked against the document yet.
+    type Updates<'a>;
+
     /// What the seat's genesis says, stamped below everything.
-    pub fn new(seat: &Seat<'_>, source: StampSource) -> Self {
-        let mut document = Self::empty(seat, source);
-        for (id, edit) in seat.genesis {
-            let Some((cell, kind)) = target(seat.schema, edit) else { continue };
-            let held = document.cells.entry(cell).or_insert_with(|| nothing(kind));
-            stand_on(&mut held.lineage, *id, edit);
-            held.content.apply(edit);
-            document.digests.touch(cell);
-        }
-        document.content_bytes = document.cells.values().map(|held| held.content.bytes()).sum();
-        document
-    }
+    fn new(seat: &Seat<'_>, rules: Rules) -> Self;
 
-    fn empty(seat: &Seat<'_>, source: StampSource) -> Self {
-        Document {
-            schema: seat.schema.clone(),
-            clock: StampClock::new(source, seat.replica, seat.incarnation),
-            cells: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
-            digests: Digests::default(),
-            content_bytes: 0,
-        }
-    }
+    fn save(&self, writer: &mut Writer);
+
+    fn restore(
+        seat: &Seat<'_>,
+        rules: Rules,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, Malformed>;
+
+    /// Reads the updates that a message holds from here on.
+    fn read<'a>(rules: Rules, reader: &mut Reader<'a>) -> Result<Self::Updates<'a>, Malformed>;
+
+    /// Writes what was read.
+    fn rewrite(rules: Rules, updates: &Self::Updates<'_>, writer: &mut Writer);
+
+    /// Whether updates fit the schema and come from whom they may come.
+    fn check(&self, from: ReplicaId, updates: &Self::Updates<'_>) -> Result<(), Malformed>;
+
+    /// Writes the latest of some places, given in ascending order, and fills the cargo.
+    fn write(&self, to: ReplicaId, places: &[Place], writer: &mut Writer, cargo: &mut Cargo);
 
     /// Does what the user says. Changes of counters, sets and texts read the whole value, modify it and write it back with one new
     /// stamp.
-    pub fn edit(
+    fn edit(
         &mut self,
         wall: WallTime,
         id: EditId,
         edit: &Edit,
         out: &mut Outbox,
-    ) -> Result<Outcome, Malformed> {
-        if let Edit::Delete { record } = edit {
-            let held = self.cells.range(cells_of(*record)).map(|(_, held)| held.stamp.time).max();
-            let seen = held.unwrap_or(0).max(self.tombstone_stamp(*record).time);
-            let stamp = self.clock.stamp(wall, seen);
-            let dropped = self.bury(*record, Tombstone { stamp, edit: Some(id) }, out);
-            return Ok(Outcome {
-                place: Place::Tombstone(*record),
-                news: Ordering::Greater,
-                dropped,
-            });
-        }
-        let (cell, kind) =
-            target(&self.schema, edit).ok_or(Malformed("the edit does not fit the schema"))?;
-        let seen = self.tombstone_stamp(cell.record);
-        let held = self.cells.entry(cell).or_insert_with(|| nothing(kind));
-        held.stamp = self.clock.stamp(wall, held.stamp.max(seen).time);
-        if matches!(edit, Edit::Put { .. }) {
-            for edit in held.lineage.iter() {
-                out.change(Change::Replaced { edit, by: id });
-            }
-        }
-        stand_on(&mut held.lineage, id, edit);
-        let before = held.content.bytes();
-        held.content.apply(edit);
-        self.content_bytes = self.content_bytes - before + held.content.bytes();
-        // A text is searched for the position and moved; of the others only what is written counts.
-        let moved = if kind == FieldKind::Text { before } else { edit.content_bytes() };
-        out.work_bytes(moved as usize);
-        self.digests.touch(cell);
-        Ok(Outcome { place: Place::Cell(cell), news: Ordering::Greater, dropped: Vec::new() })
-    }
+    ) -> Result<Outcome, Malformed>;
 
-    /// Takes whatever of a checked message is newer, and hands every outcome to `each`.
-    pub fn merge(
+    /// Takes whatever of checked updates is newer, and hands every outcome to `each`.
+    fn merge(
         &mut self,
         wall: WallTime,
-        updates: &Updates<'_>,
+        from: ReplicaId,
+        updates: &Self::Updates<'_>,
         cargo: &Cargo,
         out: &mut Outbox,
-        mut each: impl FnMut(Outcome),
-    ) {
-        let mut unloader = ids::Unloader::new(cargo);
-        for (element, &(record, stamp)) in updates.tombstones.iter().enumerate() {
-            let edit = ids::one(unloader.element(element));
-            self.clock.observe(stamp, wall);
-            each(self.merge_tombstone(record, Tombstone { stamp, edit }, out));
-        }
-        let held = self.held_stamps(updates);
-        for (element, &(cell, stamp, content)) in updates.cells.iter().enumerate() {
-            let ids = unloader.element(updates.tombstones.len() + element);
-            self.clock.observe(stamp, wall);
-            out.work(1);
-            let news = stamp.cmp(&held[element].max(self.tombstone_stamp(cell.record)));
-            match news {
-                Ordering::Less => self.report_loser(cell, &ids::lineage(ids), out),
-                Ordering::Equal => {}
-                Ordering::Greater => self.take(cell, stamp, content, ids::lineage(ids), out),
-            }
-            each(Outcome { place: Place::Cell(cell), news, dropped: Vec::new() });
-        }
+        each: impl FnMut(Outcome),
+    );
+
+    /// What an authority says of the writes in updates that it has merged; nothing where nobody awaits that.
+    fn receipts(&self, _: &Self::Updates<'_>) -> Receipts {
+        Receipts::new()
     }
 
-    /// The stamps of the cells that a message speaks of. A few are looked up; for most of the document one walks along it.
-    fn held_stamps(&self, updates: &Updates<'_>) -> Vec<Stamp> {
-        let cells = updates.cells.iter().map(|(cell, ..)| *cell);
-        if cells.len() < self.cells.len() / 8 {
-            return cells.map(|cell| self.held_stamp(cell)).collect();
-        }
-        let mut along = self.cells.iter().peekable();
-        cells
-            .map(|cell| {
-                while along.next_if(|(held, _)| **held < cell).is_some() {}
-                let here = along.next_if(|(held, _)| **held == cell);
-                here.map_or(Stamp::GENESIS, |(_, held)| held.stamp)
-            })
-            .collect()
-    }
+    /// Takes note of what the authority said of the present value of a place.
+    fn settle(&mut self, _place: Place, _receipts: &Receipts, _: &mut Outbox) {}
 
-    fn merge_tombstone(&mut self, record: RecordId, new: Tombstone, out: &mut Outbox) -> Outcome {
-        out.work(1);
-        let news = new.stamp.cmp(&self.tombstone_stamp(record));
-        let mut dropped = Vec::new();
-        match news {
-            Ordering::Less => {
-                let by = self.tombstones[&record].edit;
-                if let (Some(edit), Some(by)) = (new.edit, by) {
-                    out.change(Change::Replaced { edit, by });
-                }
-            }
-            Ordering::Equal => {}
-            Ordering::Greater => {
-                if let Some(edit) = new.edit {
-                    out.change(Change::Applied { edit });
-                }
-                dropped = self.bury(record, new, out);
-            }
-        }
-        Outcome { place: Place::Tombstone(record), news, dropped }
-    }
+    /// All places that were written to since the beginning.
+    fn written(&self) -> Vec<Place>;
 
-    /// Puts up a tombstone, newer than the one that is there, and drops what it hides.
-    fn bury(&mut self, record: RecordId, new: Tombstone, out: &mut Outbox) -> Vec<Cell> {
-        let mut dropped = Vec::new();
-        let mut replaced = |edit| {
-            if let Some(by) = new.edit {
-                out.change(Change::Replaced { edit, by });
-            }
-        };
-        if let Some(edit) = self.tombstones.insert(record, new).and_then(|old| old.edit) {
-            replaced(edit);
-        }
-        for (cell, held) in self.cells.range(cells_of(record)) {
-            if held.stamp <= new.stamp {
-                held.lineage.iter().for_each(&mut replaced);
-                dropped.push(*cell);
-            }
-        }
-        for cell in &dropped {
-            let held = self.cells.remove(cell).expect("it was found above");
-            self.content_bytes -= held.content.bytes();
-            self.digests.touch(*cell);
-        }
-        out.work(1 + dropped.len() as u64);
-        dropped
-    }
+    fn length(&self, cell: Cell) -> usize;
 
-    /// Reports the edits that arrived in a value which is older than what is here.
-    fn report_loser(&self, cell: Cell, lineage: &Lineage, out: &mut Outbox) {
-        let nothing = Lineage::new();
-        let (held, by) = match self.cells.get(&cell) {
-            Some(held) => (&held.lineage, held.head()),
-            None => (&nothing, self.tombstones.get(&cell.record).and_then(|t| t.edit)),
-        };
-        if let Some(by) = by {
-            for edit in lineage.minus(held) {
-                out.change(Change::Replaced { edit, by });
-            }
-        }
-    }
+    fn render(&self, scope: Scope, out: &mut Rendering);
 
-    /// Puts a newer value in the place of the one that is here.
-    fn take(
-        &mut self,
-        cell: Cell,
-        stamp: Stamp,
-        content: RawContent<'_>,
-        lineage: Lineage,
-        out: &mut Outbox,
-    ) {
-        let new = Held { stamp, content: content.to_content(), lineage };
-        out.work_bytes(content.len());
-        self.content_bytes += new.content.bytes();
-        self.digests.touch(cell);
-        let by = new.head();
-        let Some(held) = self.cells.get_mut(&cell) else {
-            new.lineage.iter().for_each(|edit| out.change(Change::Applied { edit }));
-            self.cells.insert(cell, new);
-            return;
-        };
-        self.content_bytes -= held.content.bytes();
-        for edit in new.lineage.minus(&held.lineage) {
-            out.change(Change::Applied { edit });
-        }
-        if let Some(by) = by {
-            for edit in held.lineage.minus(&new.lineage) {
-                out.change(Change::Replaced { edit, by });
-            }
-        }
-        *held = new;
-    }
-
-    fn held_stamp(&self, cell: Cell) -> Stamp {
-        self.cells.get(&cell).map_or(Stamp::GENESIS, |held| held.stamp)
-    }
-
-    fn tombstone_stamp(&self, record: RecordId) -> Stamp {
-        self.tombstones.get(&record).map_or(Stamp::GENESIS, |tombstone| tombstone.stamp)
-    }
-
-    /// The fields of every record.
-    pub fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
-    pub fn length(&self, cell: Cell) -> usize {
-        self.cells.get(&cell).map_or(0, |held| held.content.length())
-    }
-
-    pub fn render(&self, scope: Scope, out: &mut Rendering) {
-        for (cell, held) in self.cells.range(cells_in(scope)) {
-            if scope.contains(*cell) {
-                out.settled(*cell, held.content.clone());
-            }
-        }
-    }
-
-    pub fn fingerprint(&self, partition: PartitionId) -> u128 {
-        match partition {
-            PartitionId(0) => {
-                self.digests.sum(|cell| self.cells.get(&cell).map(|held| &held.content))
-            }
-            _ => 0,
-        }
-    }
+    fn fingerprint(&self, partition: PartitionId) -> u128;
 
     /// Stamps and places in fixed-width form; lineages are for reports and cost nothing.
-    pub fn footprint(&self) -> Footprint {
-        Footprint {
-            content_bytes: self.content_bytes,
-            metadata_bytes: self.cells.len() as u64 * (16 + 6),
-            history_bytes: self.tombstones.len() as u64 * (16 + 4),
-        }
-    }
-
-    pub fn save(&self, writer: &mut Writer) {
-        writer.uint(self.clock.last);
-        writer.count(self.tombstones.len());
-        for (record, tombstone) in &self.tombstones {
-            writer.uint(u64::from(record.0));
-            tombstone.stamp.write(writer);
-            ids::write_one(writer, tombstone.edit);
-        }
-        writer.count(self.cells.len());
-        for (cell, held) in &self.cells {
-            writer.cell(*cell);
-            held.stamp.write(writer);
-            writer.content(&held.content);
-            ids::write_lineage(writer, &held.lineage);
-        }
-    }
-
-    pub fn restore(
-        seat: &Seat<'_>,
-        source: StampSource,
-        reader: &mut Reader<'_>,
-    ) -> Result<Self, Malformed> {
-        let mut document = Self::empty(seat, source);
-        document.clock.last = reader.uint()?;
-        for _ in 0..reader.count(4)? {
-            let record = RecordId(reader.uint32()?);
-            let tombstone = Tombstone { stamp: Stamp::read(reader)?, edit: ids::read_one(reader)? };
-            document.tombstones.insert(record, tombstone);
-        }
-        for _ in 0..reader.count(6)? {
-            let cell = reader.cell()?;
-            let stamp = Stamp::read(reader)?;
-            let content = reader.content()?;
-            if seat.schema.kind(cell.field) != Some(content.kind()) {
-                return Err(Malformed("content of another kind"));
-            }
-            document.content_bytes += content.bytes();
-            document.digests.touch(cell);
-            let lineage = ids::read_lineage(reader)?;
-            document.cells.insert(cell, Held { stamp, content, lineage });
-        }
-        Ok(document)
-    }
+    fn footprint(&self) -> Footprint;
 }
 
 /// The cell that an edit changes and its kind, where the schema has it and the edit is of that kind.
@@ -428,12 +207,20 @@ pub(crate) fn cells_in(scope: Scope) -> RangeInclusive<Cell> {
     }
 }
 
-fn nothing(kind: FieldKind) -> Held {
-    Held { stamp: Stamp::GENESIS, content: kind.empty(), lineage: Lineage::new() }
+/// Where the records of a scope lie in a table.
+pub(crate) fn records_in(scope: Scope) -> RangeInclusive<RecordId> {
+    match scope {
+        Scope::All | Scope::Partition(_) => RecordId(0)..=RecordId(u32::MAX),
+        Scope::Record(record) => record..=record,
+        Scope::Cell(cell) => cell.record..=cell.record,
+    }
 }
 
-fn head(lineage: &Lineage, author: ReplicaId) -> Option<EditId> {
-    let after = lineage.ranges().partition_point(|(first, _)| first.origin <= author);
-    let (first, last) = lineage.ranges().get(after.checked_sub(1)?)?;
-    (first.origin == author).then_some(EditId { origin: author, sequence: *last })
+/// The edit that made a value, where it is known: its author's latest, or the last there is.
+pub(crate) fn head(lineage: &Lineage, author: ReplicaId) -> Option<EditId> {
+    let ranges = lineage.ranges();
+    let after = ranges.partition_point(|(first, _)| first.origin <= author);
+    let by_author = after.checked_sub(1).map(|at| ranges[at]);
+    let (first, last) = by_author.filter(|(f, _)| f.origin == author).or(ranges.last().copied())?;
+    Some(EditId { origin: first.origin, sequence: last })
 }

@@ -1,39 +1,54 @@
 use super::Lww;
 use super::testing::{
-    COUNTER, Net, TEXT, Topology, cell, hostile_bytes, hostile_snapshots, random_worlds,
+    COUNTER, Net, REGISTER, TEXT, Topology, cell, hostile_bytes, hostile_snapshots, random_worlds,
     scrambled_ids,
 };
-use crate::contract::{Change, Transport};
+use crate::contract::{Change, Strategy, Transport};
 use crate::document::{Content, Edit, RecordId};
 
 const BOTH: [&Lww; 2] = [&Lww::WALL, &Lww::HLC];
+const ALL: [&Lww; 6] = [
+    &Lww::WALL,
+    &Lww::LAMPORT,
+    &Lww::HLC,
+    &Lww::RECORD,
+    &Lww::SERVER_ORDER,
+    &Lww::PROMPT,
+];
+
+fn random_worlds_over(transport: Transport) {
+    for strategy in ALL {
+        random_worlds(strategy, Topology::Star, transport);
+        if strategy.profile().mesh.unsupported().is_none() {
+            random_worlds(strategy, Topology::Mesh, transport);
+        }
+    }
+}
 
 #[test]
 fn random_worlds_converge_over_sessions() {
-    for strategy in BOTH {
-        random_worlds(strategy, Topology::Star, Transport::Session);
-        random_worlds(strategy, Topology::Mesh, Transport::Session);
-    }
+    random_worlds_over(Transport::Session);
 }
 
 #[test]
 fn random_worlds_converge_over_datagrams() {
-    for strategy in BOTH {
-        random_worlds(strategy, Topology::Star, Transport::Datagram);
-        random_worlds(strategy, Topology::Mesh, Transport::Datagram);
-    }
+    random_worlds_over(Transport::Datagram);
 }
 
 #[test]
 fn ids_in_cargo_influence_nothing_but_reports() {
-    scrambled_ids(&Lww::HLC, Transport::Session);
-    scrambled_ids(&Lww::WALL, Transport::Datagram);
+    for strategy in ALL {
+        scrambled_ids(strategy, Transport::Session);
+        scrambled_ids(strategy, Transport::Datagram);
+    }
 }
 
 #[test]
 fn damaged_bytes_are_refused_or_understood() {
-    BOTH.into_iter().for_each(|strategy| hostile_bytes(strategy));
-    hostile_snapshots(&Lww::HLC);
+    for strategy in ALL {
+        hostile_bytes(strategy);
+        hostile_snapshots(strategy);
+    }
 }
 
 fn star(strategy: &'static Lww) -> Net {
@@ -54,7 +69,7 @@ fn a_clock_that_runs_behind_loses_to_an_earlier_write() {
 
 #[test]
 fn a_clock_that_runs_behind_still_overwrites_what_it_saw() {
-    for strategy in BOTH {
+    for strategy in ALL {
         let mut net = star(strategy);
         net.put(1, 0, "first");
         net.settle("first");
@@ -87,7 +102,7 @@ fn a_hybrid_clock_knows_that_it_writes_after_what_it_read_and_a_wall_clock_does_
 
 #[test]
 fn one_of_two_concurrent_edits_of_an_emulated_field_is_lost_as_a_whole() {
-    for strategy in BOTH {
+    for strategy in ALL {
         let mut net = star(strategy);
         net.settle("start");
         let lost = net.edit(1, Edit::Add { cell: cell(0, COUNTER), amount: 1 });
@@ -134,7 +149,7 @@ fn a_delete_hides_what_is_older_and_a_later_write_revives_its_field_only() {
 
 #[test]
 fn a_write_older_than_a_delete_is_dropped_where_it_arrives() {
-    for strategy in BOTH {
+    for strategy in ALL {
         let mut net = star(strategy);
         let put = net.put(1, 2, "written before");
         let delete = net.edit(2, Edit::Delete { record: RecordId(2) });
@@ -187,7 +202,7 @@ fn a_replica_that_lost_memory_asks_for_everything_and_mints_no_stamp_twice() {
 
 #[test]
 fn a_few_updates_of_a_large_document_are_merged_as_all_of_it_is() {
-    for strategy in BOTH {
+    for strategy in [&Lww::WALL, &Lww::HLC, &Lww::RECORD, &Lww::PROMPT] {
         let mut net = star(strategy);
         for record in 0..60 {
             net.put(1, record, "first");
@@ -208,4 +223,153 @@ fn a_few_updates_of_a_large_document_are_merged_as_all_of_it_is() {
         assert_eq!(net.register(1, 30), None);
         net.audit("a few");
     }
+}
+
+#[test]
+fn a_count_of_writes_prefers_who_has_seen_more_to_who_wrote_later() {
+    let mut net = star(&Lww::LAMPORT);
+    net.put(1, 1, "one");
+    net.put(1, 1, "two");
+    net.put(1, 0, "third write, but early");
+    net.wait(60_000_000);
+    net.put(2, 0, "first write, but a minute later");
+    net.settle("end");
+    assert_eq!(net.register(0, 0).as_deref(), Some("third write, but early"));
+}
+
+#[test]
+fn a_clock_two_minutes_ahead_carries_nobody_along() {
+    let mut net = Net::new(&Lww::HLC, Topology::Star, Transport::Session, 4);
+    net.shift_clock(1, 120_000_000);
+    net.put(1, 0, "from the future");
+    net.settle("merged all the same");
+    assert_eq!(net.register(2, 0).as_deref(), Some("from the future"));
+    net.put(2, 1, "earlier");
+    net.wait(10_000);
+    net.put(3, 1, "later");
+    net.settle("end");
+    assert_eq!(net.register(0, 1).as_deref(), Some("later"), "by the clocks of 2 and 3");
+    net.put(3, 0, "over the future");
+    net.settle("end");
+    assert_eq!(net.register(1, 0).as_deref(), Some("over the future"), "what was seen is earlier");
+}
+
+#[test]
+fn records_win_as_a_whole() {
+    for (strategy, notes) in [(&Lww::HLC, "notes"), (&Lww::RECORD, "")] {
+        let mut net = star(strategy);
+        let lost =
+            net.edit(1, Edit::Splice { cell: cell(0, TEXT), at: 0, delete: 0, insert: "notes".into() });
+        net.wait(1000);
+        let kept = net.put(2, 0, "title");
+        net.settle("two fields of one record");
+        assert_eq!((net.register(1, 0).as_deref(), net.text(1)), (Some("title"), notes.to_owned()));
+        let loss = Change::Replaced { edit: lost, by: kept };
+        assert_eq!(net.reports.contains(&(0, loss)), notes.is_empty(), "{strategy:?}");
+        net.audit("two fields of one record");
+    }
+}
+
+#[test]
+fn a_later_write_brings_a_deleted_record_back_whole() {
+    let mut net = star(&Lww::RECORD);
+    net.put(1, 0, "title");
+    net.settle("written");
+    let delete = net.edit(2, Edit::Delete { record: RecordId(0) });
+    net.wait(1000);
+    let splice =
+        net.edit(1, Edit::Splice { cell: cell(0, TEXT), at: 0, delete: 0, insert: "notes".into() });
+    net.settle("deleted and written");
+    assert_eq!((net.register(2, 0).as_deref(), net.text(2)), (Some("title"), "notes".to_owned()));
+    assert!(net.reports.contains(&(2, Change::Replaced { edit: delete, by: splice })));
+    net.audit("deleted and written");
+}
+
+#[test]
+fn what_reaches_the_server_later_wins_however_old_it_is() {
+    let mut net = star(&Lww::SERVER_ORDER);
+    let old = net.put(1, 0, "written long ago, offline");
+    net.wait(3_600_000_000);
+    let new = net.put(2, 0, "written now");
+    net.open(2, 0);
+    net.drain();
+    assert_eq!(net.register(0, 0).as_deref(), Some("written now"));
+    net.open(1, 0);
+    net.sync(0, 1);
+    net.deliver(0, 1, 0, false);
+    assert_eq!(
+        net.register(1, 0).as_deref(),
+        Some("written long ago, offline"),
+        "an own write on its way is not overwritten by what it will overwrite"
+    );
+    net.settle("end");
+    assert_eq!(net.register(2, 0).as_deref(), Some("written long ago, offline"));
+    assert!(net.reports.contains(&(2, Change::Replaced { edit: new, by: old })));
+    net.audit("end");
+}
+
+#[test]
+fn a_write_that_arrived_does_not_arrive_again_when_its_session_is_lost() {
+    for transport in [Transport::Session, Transport::Datagram] {
+        let mut net = Net::new(&Lww::SERVER_ORDER, Topology::Star, transport, 3);
+        net.open(1, 0);
+        net.put(1, 0, "first");
+        net.sync(1, 0);
+        net.deliver(1, 0, 0, false);
+        net.drop_message(0, 1, 0);
+        net.lose(1, 0);
+        net.put(2, 0, "second");
+        net.open(2, 0);
+        net.drain();
+        net.settle("end");
+        assert_eq!(net.register(1, 0).as_deref(), Some("second"), "{transport:?}");
+        net.audit("end");
+    }
+}
+
+#[test]
+fn a_critical_field_keeps_rivals_and_asks() {
+    let mut net = Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);
+    net.settle("start");
+    let early = net.put(1, 0, "early");
+    net.edit(1, Edit::Add { cell: cell(0, COUNTER), amount: 1 });
+    net.wait(1000);
+    let late = net.put(2, 0, "late");
+    net.edit(2, Edit::Add { cell: cell(0, COUNTER), amount: 10 });
+    net.settle("rivals");
+    assert_eq!(net.rivals(0, 0).len(), 2);
+    assert_eq!(net.register(0, 0).as_deref(), Some("late"), "displayed first");
+    assert_eq!(net.shown(0, cell(0, COUNTER)), Some(Content::Counter(17)), "not critical");
+    let here = cell(0, REGISTER);
+    for (n, edit, with) in [(1, early, late), (2, late, early)] {
+        assert!(net.reports.contains(&(n, Change::Conflicted { cell: here, edit, with })));
+    }
+    let seen = net.rivals(1, 0).iter().map(|alternative| alternative.mark).collect();
+    let third = net.put(2, 0, "over both");
+    let content = Content::Register(Some("answer".into()));
+    let answer = net.edit(1, Edit::Resolve { cell: here, content, seen });
+    net.settle("answered, and overwritten at the same time");
+    assert_eq!(net.rivals(0, 0).len(), 2, "the answer and what it had not seen");
+    assert!(net.reports.contains(&(1, Change::Replaced { edit: late, by: answer })));
+    assert!(net.reports.contains(&(0, Change::Applied { edit: third })));
+    net.put(1, 0, "last");
+    net.settle("end");
+    assert_eq!((net.rivals(2, 0).len(), net.register(2, 0).as_deref()), (1, Some("last")));
+}
+
+#[test]
+fn a_deletion_spares_what_it_had_not_seen_of_a_critical_field() {
+    let mut net = Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);
+    net.put(1, 0, "seen");
+    net.put(1, 1, "seen");
+    net.settle("start");
+    let put = net.put(1, 0, "not seen");
+    net.wait(1000);
+    let delete = net.edit(2, Edit::Delete { record: RecordId(0) });
+    net.edit(2, Edit::Delete { record: RecordId(1) });
+    net.settle("end");
+    assert_eq!(net.register(0, 0).as_deref(), Some("not seen"));
+    assert_eq!(net.register(0, 1), None);
+    assert!(net.reports.contains(&(2, Change::Applied { edit: put })));
+    assert!(net.reports.contains(&(1, Change::Applied { edit: delete })));
 }

@@ -195,7 +195,7 @@ pub fn settings(
     settings
 }
 
-/// Every kind of field that the strategy serves, registers twice.
+/// Every kind of field that the strategy serves, registers twice: the second one is critical.
 fn schema(profile: &Profile) -> Schema {
     let kinds = [
         FieldKind::Register,
@@ -204,9 +204,11 @@ fn schema(profile: &Profile) -> Schema {
         FieldKind::Text,
         FieldKind::Register,
     ];
-    let fields =
+    let fields: Vec<FieldKind> =
         kinds.into_iter().filter(|kind| profile.field(*kind).unsupported().is_none()).collect();
-    Schema::new(fields)
+    let registers = (0..fields.len()).filter(|field| fields[*field] == FieldKind::Register);
+    let critical = registers.skip(1).map(|field| FieldId(field as u16)).collect();
+    Schema { critical, ..Schema::new(fields) }
 }
 
 /// Record 0 is full, record 1 has a value here and there, the others are empty.

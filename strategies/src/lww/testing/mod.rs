@@ -8,8 +8,8 @@ use crate::contract::{
     Transport, WallTime,
 };
 use crate::document::{
-    Cell, Content, Edit, EditId, FieldId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId,
-    Schema, Scope,
+    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, Mark, PartitionId, RecordId, Rendering,
+    ReplicaId, Schema, Scope, Shown,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -72,6 +72,17 @@ impl Net {
         transport: Transport,
         replicas: usize,
     ) -> Self {
+        Self::with_critical(strategy, topology, transport, replicas, &[])
+    }
+
+    /// A network in whose documents some fields are critical.
+    pub fn with_critical(
+        strategy: &'static dyn Strategy,
+        topology: Topology,
+        transport: Transport,
+        replicas: usize,
+        critical: &[u16],
+    ) -> Self {
         let genesis_id = |sequence| EditId { origin: ReplicaId::GENESIS, sequence };
         let genesis = vec![
             (genesis_id(1), Edit::Put { cell: cell(0, REGISTER), value: "genesis".into() }),
@@ -86,12 +97,15 @@ impl Net {
             strategy,
             topology,
             transport,
-            schema: Schema::new(vec![
-                FieldKind::Register,
-                FieldKind::Counter,
-                FieldKind::Set,
-                FieldKind::Text,
-            ]),
+            schema: Schema {
+                fields: vec![
+                    FieldKind::Register,
+                    FieldKind::Counter,
+                    FieldKind::Set,
+                    FieldKind::Text,
+                ],
+                critical: critical.iter().map(|field| FieldId(*field)).collect(),
+            },
             edits: genesis.iter().cloned().collect(),
             genesis,
             nodes: Vec::new(),
@@ -316,6 +330,17 @@ impl Net {
 
     pub fn shown(&self, n: usize, cell: Cell) -> Option<Content> {
         self.rendering(n).get(cell).map(|shown| shown.first().clone())
+    }
+
+    /// The alternatives of a register in conflict, the displayed one first; one where there is none.
+    pub fn rivals(&self, n: usize, record: u32) -> Vec<Alternative> {
+        match self.rendering(n).get(cell(record, REGISTER)) {
+            Some(Shown::Conflict(alternatives)) => alternatives.clone(),
+            Some(Shown::Settled(content)) => {
+                vec![Alternative { mark: Mark(0), content: content.clone() }]
+            }
+            None => Vec::new(),
+        }
     }
 
     pub fn text(&self, n: usize) -> String {

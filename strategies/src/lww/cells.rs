@@ -1,0 +1,626 @@
+//! The document where each field wins on its own: one stamped value per cell, one stamped tombstone per deleted record. Merging takes
+//! the greater stamp of each, so any order, any number of times, ends in the same document.
+//!
+//! A tombstone hides whatever of its record is stamped below it. Values stamped later survive it or come back, each as a whole.
+//!
+//! Where an authority orders writes by their arrival, it gives each that arrives the next number for a stamp. A client's own writes stand
+//! above all others until it learns their numbers: they will arrive later than whatever it is told meanwhile. Only what is told after
+//! a write has arrived may take its place; each message says up to which of the receiver's writes that is.
+
+use super::digests::Digests;
+use super::ids;
+use super::siblings::{Held, Siblings};
+use super::stamp::{Stamp, StampClock, StampSource};
+use super::store::{
+    News, Outcome, Place, Receipts, Rules, Store, cells_in, cells_of, stand_on, target,
+};
+use super::updates::{RawContent, RawSiblings, Selection, Tombstone, Updates};
+use crate::contract::{Cargo, Change, Footprint, Malformed, Outbox, Seat, WallTime};
+use crate::document::{
+    Cell, Content, Edit, EditId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId, Schema,
+    Scope,
+};
+use crate::lineage::Lineage;
+use crate::wire::{Reader, Writer};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// One replica's copy.
+#[derive(Debug)]
+pub(crate) struct Cells {
+    schema: Schema,
+    rules: Rules,
+    clock: StampClock,
+    cells: BTreeMap<Cell, Held>,
+    tombstones: BTreeMap<RecordId, Tombstone>,
+    /// Cells that are in no other table.
+    critical: BTreeMap<Cell, Siblings>,
+    /// At the authority: the number up to which it has taken each client's writes.
+    arrived: BTreeMap<ReplicaId, u64>,
+    digests: Digests,
+    /// Sum over all cells.
+    content_bytes: u64,
+}
+
+impl Cells {
+    fn empty(seat: &Seat<'_>, rules: Rules) -> Self {
+        Cells {
+            schema: seat.schema.clone(),
+            rules,
+            clock: StampClock::new(rules.source, seat.replica, seat.incarnation),
+            cells: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            critical: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            digests: Digests::default(),
+            content_bytes: 0,
+        }
+    }
+
+    /// Writes all that is here.
+    pub fn write_all(&self, writer: &mut Writer, cargo: &mut Cargo) {
+        let selection = Selection {
+            arrived: 0,
+            tombstones: self.tombstones.iter().map(|(record, t)| (*record, t)).collect(),
+            cells: self.cells.iter().map(|(cell, held)| (*cell, held)).collect(),
+            critical: self.critical.iter().map(|(cell, s)| (*cell, s)).collect(),
+        };
+        selection.write(self.rules, writer, cargo);
+    }
+
+    fn asks_about(&self, cell: Cell) -> bool {
+        self.rules.asks && self.schema.is_critical(cell.field)
+    }
+
+    fn delete(&mut self, wall: WallTime, id: EditId, record: RecordId, out: &mut Outbox) -> Outcome {
+        let cells = self.cells.range(cells_of(record)).map(|(_, held)| held.stamp.time);
+        let seen = cells.max().unwrap_or(0).max(self.tombstone_stamp(record).time);
+        let stamp = self.clock.stamp(wall, seen);
+        let dropped = self.bury(record, Tombstone { stamp, edit: Some(id) }, out);
+        let mut emptied = Vec::new();
+        for (cell, siblings) in self.critical.range_mut(cells_of(record)) {
+            self.content_bytes -= siblings.content_bytes();
+            out.work(siblings.versions().len() as u64);
+            if siblings.empty(id, out) {
+                self.digests.touch(*cell);
+                emptied.push(*cell);
+            }
+        }
+        Outcome { dropped, emptied, ..Outcome::of(Place::Record(record), News::Taken) }
+    }
+
+    fn edit_critical(
+        &mut self,
+        wall: WallTime,
+        (cell, kind): (Cell, FieldKind),
+        id: EditId,
+        edit: &Edit,
+        out: &mut Outbox,
+    ) {
+        let siblings = self.critical.entry(cell).or_default();
+        let stamp = self.clock.stamp(wall, siblings.newest());
+        self.content_bytes -= siblings.content_bytes();
+        out.work(siblings.versions().len() as u64);
+        for rival in siblings.edit(kind, id, edit, stamp, out) {
+            out.change(Change::Conflicted { cell, edit: rival, with: id });
+        }
+        self.content_bytes += siblings.content_bytes();
+        out.work_bytes(siblings.content_bytes() as usize);
+        self.digests.touch(cell);
+    }
+
+    /// The stamp under which a received write is merged; `None` where the authority has taken it before.
+    fn admit(&mut self, stamp: Stamp, arrived: u64) -> Option<Stamp> {
+        match stamp.pending() {
+            Some(number) if self.decides() => {
+                (number > arrived).then(|| self.clock.number(stamp))
+            }
+            _ => Some(stamp),
+        }
+    }
+
+    fn decides(&self) -> bool {
+        self.rules.source == StampSource::Arrival { decides: true }
+    }
+
+    fn merge_tombstone(
+        &mut self,
+        record: RecordId,
+        new: Tombstone,
+        arrived: u64,
+        out: &mut Outbox,
+    ) -> Outcome {
+        out.work(1);
+        let place = Place::Record(record);
+        match new.stamp.cmp(&standing(self.tombstone_stamp(record), arrived)) {
+            Ordering::Less => {
+                let by = self.tombstones[&record].edit;
+                if let (Some(edit), Some(by)) = (new.edit, by) {
+                    out.change(Change::Replaced { edit, by });
+                }
+                Outcome::of(place, News::Stale)
+            }
+            Ordering::Equal => Outcome::of(place, News::Same),
+            Ordering::Greater => {
+                let known = self.tombstones.get(&record).and_then(|old| old.edit);
+                if let Some(edit) = new.edit.filter(|_| new.edit != known) {
+                    out.change(Change::Applied { edit });
+                }
+                let dropped = self.bury(record, new, out);
+                Outcome { dropped, ..Outcome::of(place, News::Taken) }
+            }
+        }
+    }
+
+    /// Puts up a tombstone, newer than the one that is there, and drops what it hides.
+    fn bury(&mut self, record: RecordId, new: Tombstone, out: &mut Outbox) -> Vec<Cell> {
+        if let Some(edit) = self.tombstones.insert(record, new).and_then(|old| old.edit)
+            && let Some(by) = new.edit.filter(|by| *by != edit)
+        {
+            out.change(Change::Replaced { edit, by });
+        }
+        let cells = self.cells.range(cells_of(record));
+        let hidden = cells.filter(|(_, held)| held.stamp < new.stamp).map(|(cell, _)| *cell);
+        let dropped: Vec<Cell> = hidden.collect();
+        dropped.iter().for_each(|cell| self.drop_cell(*cell, new.edit, out));
+        out.work(1 + dropped.len() as u64);
+        dropped
+    }
+
+    fn drop_cell(&mut self, cell: Cell, by: Option<EditId>, out: &mut Outbox) {
+        let Some(held) = self.cells.remove(&cell) else { return };
+        self.content_bytes -= held.content.bytes();
+        self.digests.touch(cell);
+        for edit in held.lineage.iter() {
+            if let Some(by) = by {
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+    }
+
+    fn merge_cells(
+        &mut self,
+        wall: WallTime,
+        updates: &Updates<'_>,
+        before: u64,
+        unloader: &mut ids::Unloader<'_>,
+        out: &mut Outbox,
+        each: &mut impl FnMut(Outcome),
+    ) {
+        let held = self.held_stamps(updates);
+        for (n, &(cell, stamp, content)) in updates.cells.iter().enumerate() {
+            let ids = unloader.element(updates.tombstones.len() + n);
+            let place = Place::Cell(cell);
+            let Some(stamp) = self.admit(stamp, before) else {
+                each(Outcome::of(place, News::Stale));
+                continue;
+            };
+            self.clock.observe(stamp, wall);
+            let tombstone = standing(self.tombstone_stamp(cell.record), updates.arrived);
+            let news = match stamp.cmp(&standing(held[n], updates.arrived)) {
+                _ if stamp < tombstone => News::Stale,
+                Ordering::Less => News::Stale,
+                Ordering::Equal => News::Same,
+                Ordering::Greater => News::Taken,
+            };
+            match news {
+                News::Stale => self.report_loser(cell, &ids::lineage(ids), out),
+                News::Taken => self.take(cell, stamp, content, ids::lineage(ids), out),
+                News::Same | News::Joined => {}
+            }
+            each(Outcome::of(place, news));
+        }
+        // To compare two stamps is a quarter of a unit.
+        out.work(1 + updates.cells.len() as u64 / 4);
+    }
+
+    /// The stamps of the cells that a message speaks of. A few are looked up; for most of the document one walks along it.
+    fn held_stamps(&self, updates: &Updates<'_>) -> Vec<Stamp> {
+        let cells = updates.cells.iter().map(|(cell, ..)| *cell);
+        if cells.len() < self.cells.len() / 8 {
+            return cells.map(|cell| self.held_stamp(cell)).collect();
+        }
+        let mut along = self.cells.iter().peekable();
+        cells
+            .map(|cell| {
+                while along.next_if(|(held, _)| **held < cell).is_some() {}
+                let here = along.next_if(|(held, _)| **held == cell);
+                here.map_or(Stamp::GENESIS, |(_, held)| held.stamp)
+            })
+            .collect()
+    }
+
+    /// Reports the edits that arrived in a value which is older than what is here.
+    fn report_loser(&self, cell: Cell, lineage: &Lineage, out: &mut Outbox) {
+        let nothing = Lineage::new();
+        let (held, by) = match self.cells.get(&cell) {
+            Some(held) => (&held.lineage, held.head()),
+            None => (&nothing, self.tombstones.get(&cell.record).and_then(|t| t.edit)),
+        };
+        if let Some(by) = by {
+            for edit in lineage.minus(held) {
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+    }
+
+    /// Puts a newer value in the place of the one that is here.
+    fn take(
+        &mut self,
+        cell: Cell,
+        stamp: Stamp,
+        content: RawContent<'_>,
+        lineage: Lineage,
+        out: &mut Outbox,
+    ) {
+        let new = Held { stamp, content: content.to_content(), lineage };
+        out.work_bytes(content.len());
+        self.content_bytes += new.content.bytes();
+        self.digests.touch(cell);
+        let by = new.head();
+        let Some(held) = self.cells.get_mut(&cell) else {
+            new.lineage.iter().for_each(|edit| out.change(Change::Applied { edit }));
+            self.cells.insert(cell, new);
+            return;
+        };
+        self.content_bytes -= held.content.bytes();
+        for edit in new.lineage.minus(&held.lineage) {
+            out.change(Change::Applied { edit });
+        }
+        if let Some(by) = by {
+            for edit in held.lineage.minus(&new.lineage) {
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+        *held = new;
+    }
+
+    fn merge_critical(
+        &mut self,
+        wall: WallTime,
+        cell: Cell,
+        raw: &RawSiblings<'_>,
+        (unloader, element): (&mut ids::Unloader<'_>, &mut usize),
+        out: &mut Outbox,
+    ) -> Outcome {
+        raw.seen.iter().for_each(|stamp| self.clock.observe(stamp, wall));
+        let mut next = || {
+            *element += 1;
+            unloader.element(*element - 1)
+        };
+        let emptied = ids::one(next());
+        let theirs = raw.to_siblings(emptied, || ids::lineage(next()));
+        out.work(1 + theirs.versions().len() as u64);
+        out.work_bytes(theirs.content_bytes() as usize);
+        let siblings = self.critical.entry(cell).or_default();
+        self.content_bytes -= siblings.content_bytes();
+        let news = siblings.merge(cell, theirs, out);
+        self.content_bytes += siblings.content_bytes();
+        if matches!(news, News::Taken | News::Joined) {
+            self.digests.touch(cell);
+        }
+        Outcome::of(Place::Cell(cell), news)
+    }
+
+    fn held_stamp(&self, cell: Cell) -> Stamp {
+        self.cells.get(&cell).map_or(Stamp::GENESIS, |held| held.stamp)
+    }
+
+    fn tombstone_stamp(&self, record: RecordId) -> Stamp {
+        self.tombstones.get(&record).map_or(Stamp::GENESIS, |tombstone| tombstone.stamp)
+    }
+
+    fn stamp_of(&self, place: Place) -> Stamp {
+        match place {
+            Place::Record(record) => self.tombstone_stamp(record),
+            Place::Cell(cell) => self.held_stamp(cell),
+        }
+    }
+}
+
+/// The stamp with which what is here stands against what a peer tells: the lowest of all where it is an own write that had arrived before the
+/// peer spoke.
+fn standing(held: Stamp, arrived: u64) -> Stamp {
+    match held.pending() {
+        Some(number) if number <= arrived => Stamp::GENESIS,
+        _ => held,
+    }
+}
+
+impl Store for Cells {
+    type Updates<'a> = Updates<'a>;
+
+    fn new(seat: &Seat<'_>, rules: Rules) -> Self {
+        let mut document = Self::empty(seat, rules);
+        for (id, edit) in seat.genesis {
+            let Some((cell, kind)) = target(seat.schema, edit) else { continue };
+            document.digests.touch(cell);
+            if document.asks_about(cell) {
+                document.critical.entry(cell).or_default().begin(kind, *id, edit);
+                continue;
+            }
+            let held = document.cells.entry(cell).or_insert_with(|| Held::nothing(kind));
+            stand_on(&mut held.lineage, *id, edit);
+            held.content.apply(edit);
+        }
+        document.content_bytes = document.cells.values().map(|held| held.content.bytes()).sum();
+        document.content_bytes += document.critical.values().map(Siblings::content_bytes).sum::<u64>();
+        document
+    }
+
+    fn edit(
+        &mut self,
+        wall: WallTime,
+        id: EditId,
+        edit: &Edit,
+        out: &mut Outbox,
+    ) -> Result<Outcome, Malformed> {
+        if let Edit::Delete { record } = edit {
+            return Ok(self.delete(wall, id, *record, out));
+        }
+        let (cell, kind) =
+            target(&self.schema, edit).ok_or(Malformed("the edit does not fit the schema"))?;
+        let outcome = Outcome::of(Place::Cell(cell), News::Taken);
+        if self.asks_about(cell) {
+            self.edit_critical(wall, (cell, kind), id, edit, out);
+            return Ok(outcome);
+        }
+        let seen = self.tombstone_stamp(cell.record);
+        let held = self.cells.entry(cell).or_insert_with(|| Held::nothing(kind));
+        held.stamp = self.clock.stamp(wall, held.stamp.max(seen).time);
+        if matches!(edit, Edit::Put { .. }) {
+            for edit in held.lineage.iter() {
+                out.change(Change::Replaced { edit, by: id });
+            }
+        }
+        stand_on(&mut held.lineage, id, edit);
+        let before = held.content.bytes();
+        held.content.apply(edit);
+        self.content_bytes = self.content_bytes - before + held.content.bytes();
+        // A text is searched for the position and moved; of the others only what is written counts.
+        let moved = if kind == FieldKind::Text { before } else { edit.content_bytes() };
+        out.work_bytes(moved as usize);
+        self.digests.touch(cell);
+        Ok(outcome)
+    }
+
+    fn read<'a>(rules: Rules, reader: &mut Reader<'a>) -> Result<Updates<'a>, Malformed> {
+        Updates::read(rules, reader)
+    }
+
+    fn rewrite(rules: Rules, updates: &Updates<'_>, writer: &mut Writer) {
+        updates.write(rules, writer);
+    }
+
+    fn check(&self, from: ReplicaId, updates: &Updates<'_>) -> Result<(), Malformed> {
+        updates.check(self.rules, &self.schema)?;
+        if !self.rules.orders_by_arrival() {
+            return Ok(());
+        }
+        let tombstones = updates.tombstones.iter().map(|(_, stamp)| stamp);
+        let mut stamps = tombstones.chain(updates.cells.iter().map(|(_, stamp, _)| stamp));
+        let own = |stamp: &Stamp| self.decides() && stamp.replica == from;
+        if stamps.all(|stamp| stamp.pending().is_none() || own(stamp)) {
+            Ok(())
+        } else {
+            Err(Malformed("a write without a number that is not the sender's"))
+        }
+    }
+
+    fn write(&self, to: ReplicaId, places: &[Place], writer: &mut Writer, cargo: &mut Cargo) {
+        let mut selection =
+            Selection { arrived: self.arrived.get(&to).copied().unwrap_or(0), ..Selection::default() };
+        for place in places {
+            match place {
+                Place::Record(record) => {
+                    let tombstone = self.tombstones.get(record);
+                    selection.tombstones.extend(tombstone.map(|t| (*record, t)));
+                }
+                Place::Cell(cell) if self.asks_about(*cell) => {
+                    selection.critical.extend(self.critical.get(cell).map(|s| (*cell, s)));
+                }
+                Place::Cell(cell) => {
+                    selection.cells.extend(self.cells.get(cell).map(|held| (*cell, held)));
+                }
+            }
+        }
+        selection.write(self.rules, writer, cargo);
+    }
+
+    fn merge(
+        &mut self,
+        wall: WallTime,
+        from: ReplicaId,
+        updates: &Updates<'_>,
+        cargo: &Cargo,
+        out: &mut Outbox,
+        mut each: impl FnMut(Outcome),
+    ) {
+        let mut unloader = ids::Unloader::new(cargo);
+        let before = self.arrived.get(&from).copied().unwrap_or(0);
+        for (element, &(record, stamp)) in updates.tombstones.iter().enumerate() {
+            let edit = ids::one(unloader.element(element));
+            let Some(stamp) = self.admit(stamp, before) else {
+                each(Outcome::of(Place::Record(record), News::Stale));
+                continue;
+            };
+            self.clock.observe(stamp, wall);
+            each(self.merge_tombstone(record, Tombstone { stamp, edit }, updates.arrived, out));
+        }
+        self.merge_cells(wall, updates, before, &mut unloader, out, &mut each);
+        let mut element = updates.tombstones.len() + updates.cells.len();
+        for (cell, raw) in &updates.critical {
+            each(self.merge_critical(wall, *cell, raw, (&mut unloader, &mut element), out));
+        }
+        if self.decides() {
+            let tombstones = updates.tombstones.iter().map(|(_, stamp)| stamp);
+            let stamps = tombstones.chain(updates.cells.iter().map(|(_, stamp, _)| stamp));
+            let latest = stamps.filter_map(|stamp| stamp.pending()).max().unwrap_or(0);
+            self.arrived.insert(from, before.max(latest));
+        }
+    }
+
+    fn receipts(&self, updates: &Updates<'_>) -> Receipts {
+        let tombstones = updates.tombstones.iter().map(|(r, stamp)| (Place::Record(*r), stamp));
+        let cells = updates.cells.iter().map(|(cell, stamp, _)| (Place::Cell(*cell), stamp));
+        let mut receipts: Receipts = tombstones
+            .chain(cells)
+            .filter_map(|(place, stamp)| {
+                let held = self.stamp_of(place);
+                let alive = held.author() == stamp.author();
+                Some((stamp.pending()?, alive.then_some(held.time)))
+            })
+            .collect();
+        receipts.sort_unstable();
+        receipts.dedup_by_key(|(number, _)| *number);
+        receipts
+    }
+
+    fn settle(&mut self, place: Place, receipts: &Receipts, out: &mut Outbox) {
+        let Some(number) = self.stamp_of(place).pending() else { return };
+        let Ok(at) = receipts.binary_search_by_key(&number, |(number, _)| *number) else { return };
+        let time = receipts[at].1;
+        let replace = |stamp: &mut Stamp| match time {
+            Some(time) => stamp.time = time,
+            None => *stamp = Stamp::GENESIS,
+        };
+        match place {
+            Place::Cell(cell) => {
+                if let Some(held) = self.cells.get_mut(&cell) {
+                    replace(&mut held.stamp);
+                }
+                // It was deleted after it had arrived.
+                if let (None, Some(tombstone)) = (time, self.tombstones.get(&cell.record))
+                    && tombstone.stamp.pending().is_none()
+                {
+                    self.drop_cell(cell, tombstone.edit, out);
+                }
+            }
+            Place::Record(record) => match self.tombstones.get_mut(&record) {
+                Some(tombstone) if time.is_some() => replace(&mut tombstone.stamp),
+                _ => drop(self.tombstones.remove(&record)),
+            },
+        }
+    }
+
+    fn written(&self) -> Vec<Place> {
+        let tombstones = self.tombstones.keys().map(|record| Place::Record(*record));
+        let cells = self.cells.iter().filter(|(_, held)| held.stamp > Stamp::GENESIS);
+        let critical = self.critical.iter().filter(|(_, siblings)| siblings.newest() > 0);
+        let cells = cells.map(|(cell, _)| *cell).chain(critical.map(|(cell, _)| *cell));
+        tombstones.chain(cells.map(Place::Cell)).collect()
+    }
+
+    fn length(&self, cell: Cell) -> usize {
+        let content = match self.critical.get(&cell) {
+            Some(siblings) => siblings.first(),
+            None => self.cells.get(&cell).map(|held| &held.content),
+        };
+        content.map_or(0, Content::length)
+    }
+
+    fn render(&self, scope: Scope, out: &mut Rendering) {
+        for (cell, held) in self.cells.range(cells_in(scope)) {
+            if scope.contains(*cell) {
+                out.settled(*cell, held.content.clone());
+            }
+        }
+        for (cell, siblings) in self.critical.range(cells_in(scope)) {
+            if scope.contains(*cell) {
+                out.conflict(*cell, siblings.alternatives());
+            }
+        }
+    }
+
+    fn fingerprint(&self, partition: PartitionId) -> u128 {
+        if partition != PartitionId(0) {
+            return 0;
+        }
+        self.digests.sum_of(|cell, digest| match (self.cells.get(&cell), self.critical.get(&cell)) {
+            (_, Some(siblings)) => siblings.digest(digest),
+            (Some(held), None) if !held.content.is_empty() => {
+                digest.content(&held.content);
+                true
+            }
+            _ => false,
+        })
+    }
+
+    fn footprint(&self) -> Footprint {
+        let stamps = |siblings: &Siblings| siblings.seen().iter().count() + siblings.versions().len();
+        let (emptied, alive): (Vec<_>, Vec<_>) =
+            self.critical.values().partition(|siblings| siblings.versions().is_empty());
+        let bytes = |all: Vec<&Siblings>| all.iter().map(|s| 6 + 16 * stamps(s) as u64).sum::<u64>();
+        Footprint {
+            content_bytes: self.content_bytes,
+            metadata_bytes: self.cells.len() as u64 * (16 + 6) + bytes(alive),
+            history_bytes: self.tombstones.len() as u64 * (16 + 4) + bytes(emptied),
+        }
+    }
+
+    fn save(&self, writer: &mut Writer) {
+        writer.uint(self.clock.last);
+        writer.count(self.arrived.len());
+        for (client, number) in &self.arrived {
+            writer.replica(*client);
+            writer.uint(*number);
+        }
+        writer.count(self.tombstones.len());
+        for (record, tombstone) in &self.tombstones {
+            writer.uint(u64::from(record.0));
+            tombstone.stamp.write(writer);
+            ids::write_one(writer, tombstone.edit);
+        }
+        writer.count(self.cells.len());
+        for (cell, held) in &self.cells {
+            writer.cell(*cell);
+            held.stamp.write(writer);
+            writer.content(&held.content);
+            ids::write_lineage(writer, &held.lineage);
+        }
+        writer.count(self.critical.len());
+        for (cell, siblings) in &self.critical {
+            writer.cell(*cell);
+            siblings.save(writer);
+        }
+    }
+
+    fn restore(
+        seat: &Seat<'_>,
+        rules: Rules,
+        reader: &mut Reader<'_>,
+    ) -> Result<Self, Malformed> {
+        let mut document = Self::empty(seat, rules);
+        document.clock.resume(reader.uint()?)?;
+        for _ in 0..reader.count(2)? {
+            document.arrived.insert(reader.replica()?, reader.uint()?);
+        }
+        for _ in 0..reader.count(4)? {
+            let record = RecordId(reader.uint32()?);
+            let tombstone = Tombstone { stamp: Stamp::read(reader)?, edit: ids::read_one(reader)? };
+            document.tombstones.insert(record, tombstone);
+        }
+        for _ in 0..reader.count(6)? {
+            let cell = reader.cell()?;
+            let stamp = Stamp::read(reader)?;
+            let content = reader.content()?;
+            if seat.schema.kind(cell.field) != Some(content.kind()) || document.asks_about(cell) {
+                return Err(Malformed("content of another kind"));
+            }
+            document.content_bytes += content.bytes();
+            document.digests.touch(cell);
+            let lineage = ids::read_lineage(reader)?;
+            document.cells.insert(cell, Held { stamp, content, lineage });
+        }
+        for _ in 0..reader.count(5)? {
+            let cell = reader.cell()?;
+            let kind = seat.schema.kind(cell.field).filter(|_| document.asks_about(cell));
+            let kind = kind.ok_or(Malformed("no such critical cell"))?;
+            let siblings = Siblings::restore(kind, reader)?;
+            document.content_bytes += siblings.content_bytes();
+            document.digests.touch(cell);
+            document.critical.insert(cell, siblings);
+        }
+        Ok(document)
+    }
+}
