@@ -4,7 +4,7 @@ use super::star::*;
 use crate::contract::*;
 use crate::document::*;
 use crate::ot::Ot;
-use crate::ot::codec::Message;
+use crate::ot::codec::{Message, Revision};
 use crate::ot::op::{Addition, CellOp, CounterOp, ElementOp, Ops, RegisterOp, Span};
 use crate::ot::text::TextOp;
 use rand::{RngExt, SeedableRng};
@@ -321,4 +321,41 @@ fn the_server_refuses_batches_that_cannot_be() {
         star.handle(SERVER, honest).expect("the next batch");
         assert_eq!(star.text(SERVER), "an😀");
     }
+}
+
+#[test]
+fn a_client_that_transforms_refuses_what_cannot_be() {
+    let mut star = Star::new(Ot::Relay);
+    star.edit(2, &add(1));
+    star.edit(0, &put("base"));
+    star.exchange(2);
+    star.sync(SERVER, 0);
+    star.deliver_down(0);
+    // Made before revision 1, which is on the counter, and ordered as revision 2.
+    let relayed = |distance, cell, op| {
+        let revisions = vec![Revision::Foreign { distance, ops: Ops::from([(cell, op)]) }];
+        Message::Revisions { answer: false, first: 2, floor: Some(0), revisions }.encode()
+    };
+    let sum = |left| CellOp::Counter(CounterOp { left, add: 1 });
+    let left = |revision| Some(vec![Addition { revisions: Span::one(revision), amount: 1 }]);
+    let hostile = [
+        relayed(1, COUNTER, CellOp::Set([("x".into(), ElementOp::Insert)].into())),
+        relayed(1, COUNTER, sum(left(1))),
+        relayed(0, COUNTER, sum(left(2))),
+        relayed(2, COUNTER, sum(None)),
+        relayed(1 << 60, COUNTER, sum(None)),
+        relayed(1, TEXT, CellOp::Text(TextOp::splice(1, 0, "x"))),
+        relayed(1, Cell { record: RECORD, field: FieldId(9) }, sum(None)),
+        Message::Revisions { answer: false, first: 2, floor: None, revisions: Vec::new() }.encode(),
+    ];
+    let before = saved(&*star.replicas[0]);
+    for bytes in hostile {
+        let input = Input::Receive { from: id(SERVER), bytes: &bytes, cargo: &Cargo::default() };
+        assert!(star.handle(0, input).is_err(), "{:?}", Message::decode(&bytes));
+        assert_eq!(saved(&*star.replicas[0]), before, "{:?}", Message::decode(&bytes));
+    }
+    let bytes = relayed(1, COUNTER, sum(Some(Vec::new())));
+    let input = Input::Receive { from: id(SERVER), bytes: &bytes, cargo: &Cargo::default() };
+    star.handle(0, input).expect("a wipe that did not see revision 1");
+    assert_eq!(star.sum(0), 2);
 }
