@@ -113,14 +113,15 @@ impl Log {
         self.dropped.beyond(known) == 0
     }
 
-    /// Drops the changes before a position.
-    pub fn drop_before(&mut self, position: u64) {
+    /// Drops the changes before a position, and hands each to `drop`.
+    pub fn drop_before(&mut self, position: u64, mut drop: impl FnMut(Delta)) {
         while self.start < position {
             let Some(entry) = self.entries.pop_front() else { break };
             self.start += 1;
             self.bytes -= entry.memory_bytes();
             let last = entry.delta.last();
             self.dropped.raise(last.agent, last.counter);
+            drop(entry.delta);
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::log::Entry;
 use crate::contract::Malformed;
-use crate::crdt::causal::Version;
+use crate::crdt::causal::{Agent, Version};
 use crate::crdt::codec::{
     Operation, Piece, read_deltas, read_operations, write_deltas, write_operations,
 };
@@ -53,9 +53,9 @@ pub enum Body<'a> {
     Deltas(Vec<Piece<'a>>),
     /// Operations, each for itself.
     Operations(Vec<Operation<'a>>),
-    /// The sender's whole document, for a receiver that is further behind than the sender's log reaches; and whether that one is taken for one
-    /// that was gone.
-    State(&'a [u8], bool),
+    /// The sender's whole document, for a receiver that is further behind than the sender's log reaches, or was gone: then with the life of the
+    /// receiver that is over.
+    State(&'a [u8], Option<Agent>),
 }
 
 /// What a received message brings.
@@ -65,8 +65,8 @@ pub enum Brought {
     Deltas(Vec<Delta>),
     /// Operations, in any order.
     Operations(Vec<Entry>),
-    /// The sender's whole document, and whether the receiver is taken for one that was gone.
-    State(Vec<u8>, bool),
+    /// The sender's whole document, and the life of the receiver that is over.
+    State(Vec<u8>, Option<Agent>),
 }
 
 /// Writes a message; `None` where there is nothing to say.
@@ -83,8 +83,8 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
             Body::Nothing => 0,
             Body::Deltas(_) => DELTAS,
             Body::Operations(_) => OPERATIONS,
-            Body::State(_, false) => STATE,
-            Body::State(_, true) => STATE | REBASE,
+            Body::State(_, None) => STATE,
+            Body::State(_, Some(_)) => STATE | REBASE,
         };
     if flags == 0 {
         return None;
@@ -104,7 +104,12 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
         Body::Nothing => {}
         Body::Deltas(pieces) => write_deltas(&mut writer, pieces),
         Body::Operations(operations) => write_operations(&mut writer, operations),
-        Body::State(state, _) => writer.raw(state),
+        Body::State(state, life) => {
+            if let Some(life) = life {
+                life.write(&mut writer);
+            }
+            writer.raw(state);
+        }
     }
     Some(writer.finish())
 }
@@ -135,6 +140,7 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
     }
     let (asks, resets, covers) = (has(ASKS), has(RESETS), has(COVERS));
     let head = Head { version, asks, resets, number, answers, covers, ack };
+    let life = if has(REBASE) { Some(Agent::read(&mut reader)?) } else { None };
     let is_empty = reader.is_empty();
     let brought = match flags & (DELTAS | OPERATIONS | STATE) {
         0 => Brought::Deltas(Vec::new()),
@@ -144,7 +150,7 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
             let entries = operations.into_iter().map(|(delta, saw)| Entry { delta, saw });
             Brought::Operations(entries.collect())
         }
-        STATE => Brought::State(reader.raw(reader.remaining())?.to_vec(), has(REBASE)),
+        STATE => Brought::State(reader.raw(reader.remaining())?.to_vec(), life),
         _ => return Err(Malformed("a message brings two things")),
     };
     let nothing = match &brought {
@@ -171,7 +177,7 @@ pub fn recode_message(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         Brought::Operations(entries) => {
             Body::Operations(entries.iter().map(|entry| (&entry.delta, &entry.saw)).collect())
         }
-        Brought::State(state, rebase) => Body::State(state, *rebase),
+        Brought::State(state, life) => Body::State(state, *life),
     };
     write_message(&head, &body).ok_or(Malformed("an empty message"))
 }

@@ -15,6 +15,7 @@ use crate::contract::{
     Transport,
 };
 use crate::crdt::causal::{Agent, Dot, Version};
+use crate::crdt::op::Delta;
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::snapshot;
 use crate::document::{Cell, PartitionId, Rendering, ReplicaId, Scope};
@@ -139,11 +140,12 @@ impl VersionReplica {
         let (peer, store) = (&self.peers[at], &self.store);
         let base = self.base(peer);
         let rebase = bring == Bring::Rebase || store.members.is_gone(peer.id);
-        let reaches = store.log.reaches(base) && !rebase;
+        let rebase = rebase.then(|| self.life(peer));
+        let reaches = store.log.reaches(base) && rebase.is_none();
         let brings = bring != Bring::Nothing && (reaches || !peer.offered);
         let mut cargo = Cargo::default();
         let mut state = Vec::new();
-        let body = if !brings || base.reaches(&store.have) && !rebase {
+        let body = if !brings || base.reaches(&store.have) && rebase.is_none() {
             Body::Nothing
         } else if reaches {
             self.unknown(peer, base, &mut cargo, out)
@@ -162,6 +164,13 @@ impl VersionReplica {
         if brings {
             peer.sent.join(&self.store.have);
         }
+    }
+
+    /// The latest life of a peer that is known here.
+    fn life(&self, peer: &Peer) -> Agent {
+        let known = self.store.have.iter().chain(peer.acked.iter()).map(|(agent, _)| agent);
+        let latest = known.filter(|agent| agent.replica() == peer.id).max();
+        latest.unwrap_or(Agent::new(peer.id, 0))
     }
 
     /// The changes in the log that a peer lacks.
@@ -288,7 +297,7 @@ impl VersionReplica {
             Brought::State(state, rebase) => {
                 let version = head.version.as_ref();
                 let version = version.ok_or(Malformed("a state without its version"))?;
-                if self.greet_again(from, head, &mut std::iter::empty()) && !rebase {
+                if self.greet_again(from, head, &mut std::iter::empty()) && rebase.is_none() {
                     return Ok((Version::new(), Use::Forgotten));
                 }
                 let life = self.store.agent;
@@ -365,7 +374,7 @@ impl VersionReplica {
     fn prune(&mut self) {
         let here = self.peers.iter().filter(|peer| !self.store.members.is_gone(peer.id));
         let needed = here.map(|peer| peer.cursor).min();
-        self.store.log.drop_before(needed.unwrap_or(self.store.log.end()));
+        self.store.prune(needed.unwrap_or(self.store.log.end()));
         let start = self.store.log.start();
         for peer in &mut self.peers {
             peer.cursor = peer.cursor.max(start);
@@ -477,6 +486,7 @@ impl Replica for VersionReplica {
         footprint.metadata_bytes += (entries * size_of::<(Agent, u64)>()) as u64;
         footprint.metadata_bytes += self.store.members.bytes();
         footprint.history_bytes += self.store.log.bytes() + self.store.waiting.bytes();
+        footprint.history_bytes += self.store.own.iter().map(Delta::memory_bytes).sum::<u64>();
         let burial = self.store.burial.iter().flat_map(|burial| &burial.deleted);
         footprint.history_bytes +=
             burial.map(|(_, spans)| size_of_val(&spans[..]) as u64).sum::<u64>();

@@ -21,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
     /// Takes over the document of a peer that has `version`. Refused where this replica's log does not hold all that the peer lacks: then
-    /// the peer lost its memory too, and gets this one's state. With `rebase` the peer takes this replica for one that was gone.
+    /// the peer lost its memory too, and gets this one's state. With `over` the peer takes this replica, in that life, for one that was
+    /// gone.
     ///
     /// # Errors
     /// [`Malformed`] where the state makes no sense.
@@ -29,7 +30,7 @@ impl Store {
         &mut self,
         from: ReplicaId,
         version: &Version,
-        (state, rebase): (&[u8], bool),
+        (state, over): (&[u8], Option<Agent>),
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<Use, Malformed> {
@@ -46,6 +47,11 @@ impl Store {
             Ok(cells)
         };
         let cells = read()?;
+        let rebase = over.is_some();
+        // It has begun a new life since.
+        if over.is_some_and(|life| self.agent > life) && self.have.get(self.agent) > 0 {
+            return Ok(Use::Gap);
+        }
         if self.have.reaches(&theirs) && !rebase {
             return Ok(Use::All);
         }
@@ -114,18 +120,17 @@ impl Store {
         newest: Option<EditId>,
         out: &mut Outbox,
     ) -> BTreeSet<EditId> {
-        let lacking = self.log.unknown(self.log.start(), &theirs);
-        let lacking: Vec<Delta> = lacking
-            .map(|(entry, skip)| {
-                let mut delta = entry.delta.clone();
-                delta.skip(skip);
-                delta
-            })
-            .collect();
+        let kept = self.own.drain(..).map(|delta| {
+            let seen = theirs.get(delta.first.agent).saturating_sub(delta.first.counter - 1);
+            (delta, seen)
+        });
+        let mut lacking: Vec<(Delta, u64)> =
+            kept.filter(|(delta, seen)| *seen < delta.span).collect();
+        let logged = self.log.unknown(self.log.start(), &theirs);
+        lacking.extend(logged.map(|(entry, seen)| (entry.delta.clone(), seen)));
+        lacking.iter_mut().for_each(|(delta, seen)| delta.skip(*seen));
         let known = std::mem::replace(&mut self.have, theirs);
-        let mut dropped = self.log.dropped().clone();
-        dropped.join(&self.have);
-        self.log = Log::resume(self.log.end(), dropped, Vec::new());
+        self.log = Log::resume(self.log.end(), self.have.news(&Version::new()), Vec::new());
         self.waiting = Default::default();
         self.told = self.told.is_some().then(Version::new);
         self.burial = None;
@@ -134,7 +139,7 @@ impl Store {
         let mut returning =
             Returning { before, theirs: self.have.clone(), names: BTreeMap::new(), store: self };
         let mut again = BTreeSet::new();
-        for delta in &lacking {
+        for (delta, _) in &lacking {
             if delta.first.agent.replica() == returning.store.agent.replica() {
                 returning.make_again(delta, &mut again, out);
             }

@@ -12,6 +12,7 @@ use crate::crdt::codec::{
     COUNTER_MAX, Dots, Operation, Piece, read_deltas, read_operations, write_deltas,
     write_operations,
 };
+use crate::crdt::op::Delta;
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::snapshot::{read_cells, write_cells};
 use crate::crdt::stability::Members;
@@ -60,6 +61,11 @@ fn save_store(store: &Store, writer: &mut Writer) {
         }
     }
     store.members.write(writer);
+    store.stable.write(writer);
+    let own: Vec<Piece<'_>> = store.own.iter().map(|delta| (delta, 0)).collect();
+    let mut kept = Writer::new();
+    write_deltas(&mut kept, &own);
+    writer.blob(&kept.finish());
     writer.byte(u8::from(store.burial.is_some()));
     if let Some(Burial { as_of, deleted }) = &store.burial {
         as_of.write(writer);
@@ -191,6 +197,13 @@ fn restore_store(
             waiting.keep(Early { entry, ids: restore_ids(reader)? });
         }
     }
+    let members = Members::read(reader)?;
+    let stable = Version::read(reader)?;
+    let own = read_deltas(&mut Reader::new(reader.blob()?))?;
+    let fits = |delta: &Delta| delta.fits(seat.schema, text_order);
+    if !own.iter().all(|delta| have.covers(delta.last()) && fits(delta)) {
+        return Err(Malformed("own changes that the document lacks"));
+    }
     Ok(Store {
         agent: match life >> 16 == seat.incarnation {
             true => Agent::new(seat.replica, life),
@@ -202,7 +215,9 @@ fn restore_store(
         log: Log::resume(start, dropped, entries),
         told,
         waiting,
-        members: Members::read(reader)?,
+        members,
+        stable,
+        own: own.into(),
         burial: restore_burial(reader)?,
         ids: Attribution::read(reader)?,
     })

@@ -11,6 +11,7 @@ use crate::crdt::op::{Delta, Op};
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::stability::{Members, Said};
 use crate::document::{Cell, Edit, EditId, Schema};
+use std::collections::VecDeque;
 
 /// Dots after which a replica that waits for nobody looks for what it can let go.
 const ALONE_DOTS: u64 = 256;
@@ -49,6 +50,10 @@ pub struct Store {
     pub waiting: Waiting,
     /// What the others have.
     pub members: Members,
+    /// What every member was last found to have.
+    pub stable: Version,
+    /// Own changes that no peer lacks, but perhaps some member: this replica would have to make them again if it were gone.
+    pub own: VecDeque<Delta>,
     pub burial: Option<Burial>,
 }
 
@@ -65,6 +70,8 @@ impl Store {
             told: one_by_one.then(Version::new),
             waiting: Waiting::default(),
             members: Members::new(seat.members, seat.replica),
+            stable: Version::new(),
+            own: VecDeque::new(),
             burial: None,
         };
         for (id, edit) in seat.genesis {
@@ -134,6 +141,7 @@ impl Store {
     fn compact(&mut self, out: &mut Outbox) {
         let Some(stable) = self.members.stable(&self.have) else { return };
         out.work((self.have.len() * self.have.len()) as u64);
+        while self.own.pop_front_if(|delta| stable.covers(delta.last())).is_some() {}
         if let Some(burial) = self.burial.take_if(|burial| stable.reaches(&burial.as_of)) {
             out.work(self.cells.forget(&burial.deleted));
         }
@@ -143,6 +151,17 @@ impl Store {
             let as_of = self.have.news(&Version::new());
             self.burial = (!deleted.is_empty()).then_some(Burial { as_of, deleted });
         }
+        self.stable = stable;
+    }
+
+    /// Drops from the log what lies before a position, since no peer lacks it.
+    pub fn prune(&mut self, position: u64) {
+        let (own, stable, kept) = (self.agent.replica(), &self.stable, &mut self.own);
+        self.log.drop_before(position, |delta| {
+            if delta.first.agent.replica() == own && !stable.covers(delta.last()) {
+                kept.push_back(delta);
+            }
+        });
     }
 
     /// Reports what a change did to others.

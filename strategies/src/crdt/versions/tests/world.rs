@@ -53,6 +53,8 @@ pub enum Shape {
     Star,
     /// Everybody talks to everybody.
     Mesh,
+    /// Replica *n* talks to replicas 2*n* + 1 and 2*n* + 2.
+    Tree,
 }
 
 pub type Message = (Vec<u8>, Cargo);
@@ -80,6 +82,8 @@ pub struct World {
     /// The cells in which each replica has reported a conflict.
     pub conflicted: Vec<BTreeSet<Cell>>,
     pub scramble_ids: bool,
+    /// Bytes of all messages.
+    pub bytes: u64,
 }
 
 impl World {
@@ -108,6 +112,7 @@ impl World {
             reported: vec![BTreeSet::new(); count as usize],
             conflicted: vec![BTreeSet::new(); count as usize],
             scramble_ids: false,
+            bytes: 0,
         };
         for me in 0..count as usize {
             let replica = world.seated(me, |seat| strategy.create(seat));
@@ -121,7 +126,12 @@ impl World {
     pub fn pairs(&self) -> Vec<(usize, usize)> {
         let count = self.changes.len();
         let all = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
-        all.filter(|(a, _)| self.shape == Shape::Mesh || *a == 0).collect()
+        all.filter(|(a, b)| match self.shape {
+            Shape::Star => *a == 0,
+            Shape::Mesh => true,
+            Shape::Tree => (b - 1) / 2 == *a,
+        })
+        .collect()
     }
 
     pub fn peers(&self, me: usize) -> Vec<ReplicaId> {
@@ -139,7 +149,7 @@ impl World {
         with(&Seat {
             replica: ReplicaId(me as u32),
             peers: &self.peers(me),
-            members: &(0..self.replicas.len() as u32).map(ReplicaId).collect::<Vec<_>>(),
+            members: &(0..self.changes.len() as u32).map(ReplicaId).collect::<Vec<_>>(),
             partitions: Partitions::WHOLE,
             authority: (self.shape == Shape::Star).then_some(ReplicaId(0)),
             schema: &schema(),
@@ -170,6 +180,7 @@ impl World {
                     assert!(!is_edit, "nothing is sent on an edit");
                     assert_eq!(self.strategy.recode(&bytes).as_ref(), Ok(&bytes));
                     self.messages += 1;
+                    self.bytes += bytes.len() as u64;
                     self.states += u64::from(bytes[0] & 32 != 0);
                     if self.scramble_ids {
                         cargo.ids.reverse();
@@ -221,8 +232,13 @@ impl World {
 
     /// Opens what is closed, as the host does: the one that dialled speaks at once.
     pub fn open_all(&mut self) {
+        self.open_all_but(None);
+    }
+
+    fn open_all_but(&mut self, away: Option<usize>) {
         for pair in self.pairs() {
-            if !self.open.contains(&pair) {
+            let is_here = away.is_none_or(|me| pair.0 != me && pair.1 != me);
+            if is_here && !self.open.contains(&pair) {
                 self.link(pair, LinkState::Open);
                 self.sync(pair.1, pair.0);
             }
@@ -242,13 +258,19 @@ impl World {
 
     /// Lets everybody speak who is owed something, until nobody is.
     pub fn settle(&mut self) {
-        self.open_all();
+        self.settle_but(None);
+    }
+
+    /// The same while somebody is away.
+    pub fn settle_but(&mut self, away: Option<usize>) {
+        self.open_all_but(away);
         self.drain();
         for round in 0.. {
             let mut spoke = false;
             for (a, b) in self.pairs() {
                 for (from, to) in [(a, b), (b, a)] {
-                    if self.replicas[from].pending(ReplicaId(to as u32)).edits > 0 {
+                    let is_here = away.is_none_or(|me| from != me && to != me);
+                    if is_here && self.replicas[from].pending(ReplicaId(to as u32)).edits > 0 {
                         spoke = true;
                         self.sync(from, to);
                         self.drain();
@@ -258,7 +280,11 @@ impl World {
             if !spoke {
                 break;
             }
-            assert!(round < 20, "somebody is owed something for ever");
+            if round >= 20 {
+                let owed = self.pairs().into_iter().flat_map(|(a, b)| [(a, b), (b, a)]);
+                let owed = owed.map(|(a, b)| (a, b, self.replicas[a].pending(ReplicaId(b as u32))));
+                panic!("somebody is owed something for ever: {:?}", owed.collect::<Vec<_>>());
+            }
         }
     }
 
