@@ -122,7 +122,7 @@ pub(crate) struct Siblings {
     /// The greatest stamp first: that one is displayed. All of them are seen.
     versions: Vec<Held>,
     seen: Seen,
-    /// The deletion that emptied the cell, where one did; for reports only.
+    /// The deletion that emptied the cell last, as far as is known; for reports only.
     emptied: Option<EditId>,
 }
 
@@ -198,7 +198,6 @@ impl Siblings {
         self.versions.insert(0, new);
         self.versions.sort_by_key(|version| Reverse(version.stamp));
         self.seen.take(stamp);
-        self.emptied = None;
         rivals
     }
 
@@ -245,11 +244,7 @@ impl Siblings {
         let seen_before = self.seen.clone();
         theirs.seen.iter().for_each(|stamp| self.seen.take(stamp));
         self.versions = joined;
-        if self.versions.is_empty() {
-            self.emptied = theirs.emptied.or(self.emptied);
-        } else {
-            self.emptied = None;
-        }
+        self.emptied = theirs.emptied.or(self.emptied);
         self.report(cell, &before, &offered, (own_head, their_head), &taken, out);
         if self.stamps().eq(stamps) && self.seen == theirs.seen {
             News::Taken
