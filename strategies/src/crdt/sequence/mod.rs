@@ -30,7 +30,7 @@ pub struct Sequence {
     order: TextOrder,
     /// Greatest Lamport timestamp seen.
     clock: u64,
-    chunks: Chunks,
+    chunks: Box<Chunks>,
     /// Deleted characters that were kept by [`Sequence::forget`].
     settled: BTreeSet<Dot>,
     /// Bytes of visible text.
@@ -46,7 +46,7 @@ impl Sequence {
     /// A text of these chunks of items, which are in order and whose dots do not overlap; `clock` is the greatest timestamp seen.
     pub fn from_lists(order: TextOrder, clock: u64, lists: Vec<Vec<Item>>) -> Self {
         let bytes = lists.iter().flatten().map(|item| item.text.len()).sum();
-        let (chunks, settled) = (Chunks::from_items(lists), BTreeSet::new());
+        let (chunks, settled) = (Box::new(Chunks::from_items(lists)), BTreeSet::new());
         Sequence { order, clock, chunks, settled, bytes }
     }
 
