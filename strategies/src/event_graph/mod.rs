@@ -11,8 +11,9 @@
 //! each replica added, sets and records let additions win over concurrent removals, as in [`crate::crdt`]. A deletion of a record deletes from its
 //! texts what its author saw.
 //!
-//! Top-down: `replica` (protocol; what is stable it knows from `crdt::stability`), `state` (peers far behind), `message`, `codec`, `event`, `cells` (the document),
-//! `text`, then the algorithm: `tracker`, `tree`, `graph`, `ops`, `names`.
+//! Top-down: `replica` (protocol; what is stable it knows from `crdt::stability`), `receiving`, `state` (peers far behind), `message`, `codec`, `event`, `cells` (the
+//! document), `text`, then the algorithm: `tracker`, `tree`, `graph`, `ops`, `names`. The rope of a long text is
+//! `jumprope`, whose shape comes from a fixed seed.
 
 mod cells;
 mod codec;
@@ -22,6 +23,7 @@ mod log;
 mod message;
 mod names;
 mod ops;
+mod receiving;
 mod replica;
 mod snapshot;
 mod state;

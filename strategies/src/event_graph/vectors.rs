@@ -20,6 +20,9 @@ pub struct Span {
     pub parents: Vec<usize>,
 }
 
+/// Times of edits, range by range.
+pub type Ranges = Vec<Range<usize>>;
+
 /// What lies between two versions, ascending, and what both contain before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
@@ -49,11 +52,7 @@ pub fn version_contains(
 ///
 /// # Errors
 /// [`Malformed`] where the spans or versions make no sense.
-pub fn diff(
-    spans: &[Span],
-    a: &[usize],
-    b: &[usize],
-) -> Result<(Vec<Range<usize>>, Vec<Range<usize>>), Malformed> {
+pub fn diff(spans: &[Span], a: &[usize], b: &[usize]) -> Result<(Ranges, Ranges), Malformed> {
     let graph = graph(spans)?;
     let (only_a, only_b, _) = graph.diff(&checked(&graph, a)?, &checked(&graph, b)?);
     Ok((only_a, only_b))

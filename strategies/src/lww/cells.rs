@@ -72,7 +72,13 @@ impl Cells {
         self.rules.asks && self.schema.is_critical(cell.field)
     }
 
-    fn delete(&mut self, wall: WallTime, id: EditId, record: RecordId, out: &mut Outbox) -> Outcome {
+    fn delete(
+        &mut self,
+        wall: WallTime,
+        id: EditId,
+        record: RecordId,
+        out: &mut Outbox,
+    ) -> Outcome {
         let cells = self.cells.range(cells_of(record)).map(|(_, held)| held.stamp.time);
         let seen = cells.max().unwrap_or(0).max(self.tombstone_stamp(record).time);
         let stamp = self.clock.stamp(wall, seen);
@@ -112,9 +118,7 @@ impl Cells {
     /// The stamp under which a received write is merged; `None` where the authority has taken it before.
     fn admit(&mut self, stamp: Stamp, arrived: u64) -> Option<Stamp> {
         match stamp.pending() {
-            Some(number) if self.decides() => {
-                (number > arrived).then(|| self.clock.number(stamp))
-            }
+            Some(number) if self.decides() => (number > arrived).then(|| self.clock.number(stamp)),
             _ => Some(stamp),
         }
     }
@@ -344,7 +348,8 @@ impl Store for Cells {
             held.content.apply(edit);
         }
         document.content_bytes = document.cells.values().map(|held| held.content.bytes()).sum();
-        document.content_bytes += document.critical.values().map(Siblings::content_bytes).sum::<u64>();
+        document.content_bytes +=
+            document.critical.values().map(Siblings::content_bytes).sum::<u64>();
         document
     }
 
@@ -408,8 +413,10 @@ impl Store for Cells {
     }
 
     fn write(&self, to: ReplicaId, places: &[Place], writer: &mut Writer, cargo: &mut Cargo) {
-        let mut selection =
-            Selection { arrived: self.arrived.get(&to).copied().unwrap_or(0), ..Selection::default() };
+        let mut selection = Selection {
+            arrived: self.arrived.get(&to).copied().unwrap_or(0),
+            ..Selection::default()
+        };
         for place in places {
             match place {
                 Place::Record(record) => {
@@ -536,21 +543,25 @@ impl Store for Cells {
         if partition != PartitionId(0) {
             return 0;
         }
-        self.digests.sum_of(|cell, digest| match (self.cells.get(&cell), self.critical.get(&cell)) {
-            (_, Some(siblings)) => siblings.digest(digest),
-            (Some(held), None) if !held.content.is_empty() => {
-                digest.content(&held.content);
-                true
+        self.digests.sum_of(|cell, digest| {
+            match (self.cells.get(&cell), self.critical.get(&cell)) {
+                (_, Some(siblings)) => siblings.digest(digest),
+                (Some(held), None) if !held.content.is_empty() => {
+                    digest.content(&held.content);
+                    true
+                }
+                _ => false,
             }
-            _ => false,
         })
     }
 
     fn footprint(&self) -> Footprint {
-        let stamps = |siblings: &Siblings| siblings.seen().iter().count() + siblings.versions().len();
+        let stamps =
+            |siblings: &Siblings| siblings.seen().iter().count() + siblings.versions().len();
         let (emptied, alive): (Vec<_>, Vec<_>) =
             self.critical.values().partition(|siblings| siblings.versions().is_empty());
-        let bytes = |all: Vec<&Siblings>| all.iter().map(|s| 6 + 16 * stamps(s) as u64).sum::<u64>();
+        let bytes =
+            |all: Vec<&Siblings>| all.iter().map(|s| 6 + 16 * stamps(s) as u64).sum::<u64>();
         Footprint {
             content_bytes: self.content_bytes,
             metadata_bytes: self.cells.len() as u64 * (16 + 6) + bytes(alive),
@@ -585,11 +596,7 @@ impl Store for Cells {
         }
     }
 
-    fn restore(
-        seat: &Seat<'_>,
-        rules: Rules,
-        reader: &mut Reader<'_>,
-    ) -> Result<Self, Malformed> {
+    fn restore(seat: &Seat<'_>, rules: Rules, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut document = Self::empty(seat, rules);
         document.clock.resume(reader.uint()?)?;
         for _ in 0..reader.count(2)? {

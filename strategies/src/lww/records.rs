@@ -378,11 +378,7 @@ impl Store for Records {
         }
     }
 
-    fn restore(
-        seat: &Seat<'_>,
-        rules: Rules,
-        reader: &mut Reader<'_>,
-    ) -> Result<Self, Malformed> {
+    fn restore(seat: &Seat<'_>, rules: Rules, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut document = Self::empty(seat, rules);
         document.clock.resume(reader.uint()?)?;
         for _ in 0..reader.count(6)? {

@@ -10,9 +10,7 @@ use super::ids;
 use super::stamp::Stamp;
 use super::store::{News, head, stand_on};
 use crate::contract::{Change, Malformed, Outbox};
-use crate::document::{
-    Alternative, Cell, Content, Digest, Edit, EditId, FieldKind, Mark,
-};
+use crate::document::{Alternative, Cell, Content, Digest, Edit, EditId, FieldKind, Mark};
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
@@ -171,7 +169,14 @@ impl Siblings {
 
     /// What the user here does. A put takes the place of all that is shown, an answer that of the alternatives it names, and of those
     /// that say the same. Any other edit changes what is displayed; its rivals stay.
-    pub fn edit(&mut self, kind: FieldKind, id: EditId, edit: &Edit, stamp: Stamp, out: &mut Outbox) -> Vec<EditId> {
+    pub fn edit(
+        &mut self,
+        kind: FieldKind,
+        id: EditId,
+        edit: &Edit,
+        stamp: Stamp,
+        out: &mut Outbox,
+    ) -> Vec<EditId> {
         let mut new = Held::nothing(kind);
         let gone: Vec<Held> = match edit {
             Edit::Put { .. } => std::mem::take(&mut self.versions),
@@ -225,7 +230,9 @@ impl Siblings {
         let mut taken: Vec<Stamp> = Vec::new();
         let mut left = 0;
         for version in std::mem::take(&mut self.versions) {
-            if theirs.stamps().any(|stamp| stamp == version.stamp) || !theirs.seen.covers(version.stamp) {
+            if theirs.stamps().any(|stamp| stamp == version.stamp)
+                || !theirs.seen.covers(version.stamp)
+            {
                 joined.push(version);
             } else {
                 left += 1;

@@ -145,7 +145,9 @@ impl StampClock {
         let follows = match self.source {
             StampSource::Wall | StampSource::Arrival { decides: false } => false,
             // A count that high was not counted.
-            StampSource::Lamport | StampSource::Arrival { decides: true } => received.time < PENDING,
+            StampSource::Lamport | StampSource::Arrival { decides: true } => {
+                received.time < PENDING
+            }
             StampSource::Hlc => received.time >> 16 <= milliseconds(wall) + MOST_AHEAD_MS,
         };
         if follows {

@@ -107,11 +107,7 @@ pub(crate) trait Store: Sized + Send {
 
     fn save(&self, writer: &mut Writer);
 
-    fn restore(
-        seat: &Seat<'_>,
-        rules: Rules,
-        reader: &mut Reader<'_>,
-    ) -> Result<Self, Malformed>;
+    fn restore(seat: &Seat<'_>, rules: Rules, reader: &mut Reader<'_>) -> Result<Self, Malformed>;
 
     /// Reads the updates that a message holds from here on.
     fn read<'a>(rules: Rules, reader: &mut Reader<'a>) -> Result<Self::Updates<'a>, Malformed>;

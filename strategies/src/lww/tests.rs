@@ -7,14 +7,8 @@ use crate::contract::{Change, Strategy, Transport};
 use crate::document::{Content, Edit, RecordId};
 
 const BOTH: [&Lww; 2] = [&Lww::WALL, &Lww::HLC];
-const ALL: [&Lww; 6] = [
-    &Lww::WALL,
-    &Lww::LAMPORT,
-    &Lww::HLC,
-    &Lww::RECORD,
-    &Lww::SERVER_ORDER,
-    &Lww::PROMPT,
-];
+const ALL: [&Lww; 6] =
+    [&Lww::WALL, &Lww::LAMPORT, &Lww::HLC, &Lww::RECORD, &Lww::SERVER_ORDER, &Lww::PROMPT];
 
 fn random_worlds_over(transport: Transport) {
     for strategy in ALL {
@@ -258,8 +252,10 @@ fn a_clock_two_minutes_ahead_carries_nobody_along() {
 fn records_win_as_a_whole() {
     for (strategy, notes) in [(&Lww::HLC, "notes"), (&Lww::RECORD, "")] {
         let mut net = star(strategy);
-        let lost =
-            net.edit(1, Edit::Splice { cell: cell(0, TEXT), at: 0, delete: 0, insert: "notes".into() });
+        let lost = net.edit(
+            1,
+            Edit::Splice { cell: cell(0, TEXT), at: 0, delete: 0, insert: "notes".into() },
+        );
         net.wait(1000);
         let kept = net.put(2, 0, "title");
         net.settle("two fields of one record");
@@ -329,7 +325,8 @@ fn a_write_that_arrived_does_not_arrive_again_when_its_session_is_lost() {
 
 #[test]
 fn a_critical_field_keeps_rivals_and_asks() {
-    let mut net = Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);
+    let mut net =
+        Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);
     net.settle("start");
     let early = net.put(1, 0, "early");
     net.edit(1, Edit::Add { cell: cell(0, COUNTER), amount: 1 });
@@ -359,7 +356,8 @@ fn a_critical_field_keeps_rivals_and_asks() {
 
 #[test]
 fn a_deletion_spares_what_it_had_not_seen_of_a_critical_field() {
-    let mut net = Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);
+    let mut net =
+        Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);
     net.put(1, 0, "seen");
     net.put(1, 1, "seen");
     net.settle("start");

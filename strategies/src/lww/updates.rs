@@ -89,7 +89,8 @@ impl<'a> RawSiblings<'a> {
             lineage: lineage(),
         };
         let versions = self.versions.iter().map(held).collect();
-        Siblings::new(versions, self.seen.clone(), emptied).expect("it was checked when it was read")
+        Siblings::new(versions, self.seen.clone(), emptied)
+            .expect("it was checked when it was read")
     }
 }
 
@@ -182,9 +183,8 @@ impl<'a> Updates<'a> {
     /// Whether every cell exists, is of the kind that its content says, and is critical exactly where it says so.
     pub fn check(&self, rules: Rules, schema: &Schema) -> Result<(), Malformed> {
         let critical = |cell: Cell| rules.asks && schema.is_critical(cell.field);
-        let fits = |cell: Cell, content: &RawContent<'_>| {
-            schema.kind(cell.field) == Some(content.kind)
-        };
+        let fits =
+            |cell: Cell, content: &RawContent<'_>| schema.kind(cell.field) == Some(content.kind);
         let plain = |(cell, _, content): &(Cell, Stamp, RawContent<'_>)| {
             fits(*cell, content) && !critical(*cell)
         };

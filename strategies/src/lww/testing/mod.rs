@@ -8,8 +8,8 @@ use crate::contract::{
     Transport, WallTime,
 };
 use crate::document::{
-    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, Mark, PartitionId, RecordId, Rendering,
-    ReplicaId, Schema, Scope, Shown,
+    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, Mark, PartitionId, RecordId,
+    Rendering, ReplicaId, Schema, Scope, Shown,
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

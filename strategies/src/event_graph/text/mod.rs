@@ -3,66 +3,18 @@
 //! What was there before the graph begins is the base: the text that every replica starts with, or a critical version that everybody has,
 //! behind which the graph was forgotten.
 
+mod content;
+mod encoding;
+
 use super::event::Typed;
-use super::graph::{Entry, Graph, Side, Time};
+use super::graph::{Graph, Side, Time};
 use super::names::Names;
-use super::ops::{Kind, Ops, read_length};
+use super::ops::{Kind, Ops};
 use super::tracker::{Effect, Tracker};
-use crate::contract::Malformed;
 use crate::crdt::causal::{Dot, Version};
-use crate::crdt::codec::Dots;
-use crate::document::{byte_offset, char_count, splice};
-use crate::wire::{Reader, Writer};
-use jumprope::JumpRope;
+use crate::document::{char_count, splice};
+use content::Content;
 use std::ops::Range;
-
-/// Greatest time that is read, so that there is room for all that may come.
-const TIME_MAX: u64 = 1 << 60;
-/// A text of fewer bytes is kept in one piece.
-const SHORT_BYTES: usize = 1024;
-
-/// What a text says, by itself.
-#[derive(Debug)]
-enum Content {
-    Short(String),
-    Long(Box<JumpRope>),
-}
-
-impl Content {
-    fn insert(&mut self, at: usize, text: &str) {
-        match self {
-            Content::Short(short) if short.len() + text.len() <= SHORT_BYTES => {
-                splice(short, at, 0, text);
-            }
-            Content::Short(short) => {
-                // The seed only shapes the rope; with a fixed one the same edits cost the same.
-                let mut rope = Box::new(JumpRope::new_from_seed(1));
-                rope.insert(0, short);
-                rope.insert(at, text);
-                *self = Content::Long(rope);
-            }
-            Content::Long(rope) => rope.insert(at, text),
-        }
-    }
-
-    fn slice(&self, at: usize, count: usize) -> String {
-        match self {
-            Content::Short(short) => {
-                let start = byte_offset(short, at);
-                let end = start + byte_offset(&short[start..], count);
-                short[start..end].to_owned()
-            }
-            Content::Long(rope) => rope.slice_substrings(at..at + count).collect(),
-        }
-    }
-
-    fn delete(&mut self, at: usize, count: usize) {
-        match self {
-            Content::Short(short) => splice(short, at, count, ""),
-            Content::Long(rope) => rope.remove(at..at + count),
-        }
-    }
-}
 
 /// Something that was done to a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,8 +31,6 @@ pub struct Text {
     content: Content,
     /// Characters of the content.
     length: usize,
-    /// Bytes of the content.
-    bytes: usize,
     graph: Graph,
     ops: Ops,
     names: Names,
@@ -93,9 +43,8 @@ pub struct Text {
 impl Default for Text {
     fn default() -> Self {
         Text {
-            content: Content::Short(String::new()),
+            content: Content::of(""),
             length: 0,
-            bytes: 0,
             graph: Graph::default(),
             ops: Ops::default(),
             names: Names::default(),
@@ -108,10 +57,7 @@ impl Default for Text {
 impl Text {
     /// What it says.
     pub fn content(&self) -> String {
-        match &self.content {
-            Content::Short(text) => text.clone(),
-            Content::Long(rope) => rope.to_string(),
-        }
+        self.content.whole()
     }
 
     /// Characters that it shows.
@@ -121,7 +67,7 @@ impl Text {
 
     /// Bytes that it shows.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.content.bytes()
     }
 
     /// What was done, in order of local times.
@@ -174,7 +120,7 @@ impl Text {
 
     /// Nodes that are passed on the way to a place in the content.
     fn depth(&self) -> u64 {
-        2 + u64::from((self.bytes / 256 + 1).ilog2())
+        2 + u64::from((self.length / 256 + 1).ilog2())
     }
 
     fn apply(&mut self, effect: Effect<'_>) {
@@ -182,7 +128,6 @@ impl Text {
             Effect::Insert(at, text) => {
                 self.content.insert(at.min(self.length), text);
                 self.length += char_count(text);
-                self.bytes += text.len();
             }
             Effect::Delete(at, count) => self.delete(at, count),
         }
@@ -196,10 +141,6 @@ impl Text {
         }
         self.content.delete(at, count);
         self.length -= count;
-        self.bytes = match &self.content {
-            Content::Short(text) => text.len(),
-            Content::Long(rope) => rope.len_bytes(),
-        };
     }
 
     /// The version that some heads name, as far as it is part of the graph; `None` where it is not: where it lies before the
@@ -453,99 +394,6 @@ impl Text {
         self.ops.forget_before(time);
         self.names.forget_before(time);
         work + self.ops.runs().len() as u64
-    }
-}
-
-impl Text {
-    /// Writes it; with what only its own replica needs if `whole`.
-    pub fn write(&self, writer: &mut Writer, dots: &mut Dots, whole: bool) {
-        writer.uint(self.graph.start() as u64);
-        writer.uint(self.base_length as u64);
-        writer.count(self.base.len());
-        self.base.iter().for_each(|dot| dots.write(writer, *dot));
-        writer.count(self.names.stretches().len());
-        for stretch in self.names.stretches() {
-            writer.uint(stretch.len as u64);
-            dots.write(writer, stretch.first);
-        }
-        writer.count(self.graph.entries().len());
-        for entry in self.graph.entries() {
-            writer.uint((entry.end - entry.start) as u64);
-            writer.count(entry.parents.len());
-            entry
-                .parents
-                .iter()
-                .rev()
-                .for_each(|parent| writer.uint((entry.start - parent) as u64));
-        }
-        self.ops.write(writer, whole);
-        writer.str(&self.content());
-    }
-
-    /// Reads what [`Text::write`] wrote.
-    ///
-    /// # Errors
-    /// [`Malformed`] where it makes no sense, or names a dot that `have` does not cover.
-    pub fn read(
-        reader: &mut Reader<'_>,
-        dots: &mut Dots,
-        have: &Version,
-    ) -> Result<Self, Malformed> {
-        let mut known = |reader: &mut Reader<'_>, len: u64| {
-            let dot = dots.read_some(reader)?;
-            let is_known = len > 0 && have.covers(dot.plus(len - 1));
-            if is_known { Ok(dot) } else { Err(Malformed("a dot nobody has made")) }
-        };
-        let start = reader.uint()?;
-        if start > TIME_MAX {
-            return Err(Malformed("time out of range"));
-        }
-        let start = start as Time;
-        let base_length = read_length(reader.uint()?)?;
-        let mut base = Vec::new();
-        for _ in 0..reader.count(1)? {
-            base.push(known(reader, 1)?);
-        }
-        let mut names = Names::default();
-        let mut end = start;
-        for _ in 0..reader.count(2)? {
-            let len = read_length(reader.uint()?)?;
-            let first = known(reader, len as u64)?;
-            if names.last_of(first.agent).is_some_and(|last| last >= first.counter) {
-                return Err(Malformed("names of edits are not ascending"));
-            }
-            names.push(end, len, first);
-            end += len;
-        }
-        let (mut entries, mut at) = (Vec::new(), start);
-        for _ in 0..reader.count(2)? {
-            let len = read_length(reader.uint()?)?;
-            let mut parents = Vec::new();
-            for _ in 0..reader.count(1)? {
-                let back = reader.uint()?;
-                let parent = usize::try_from(back).ok().filter(|back| *back > 0);
-                let parent = parent.and_then(|back| at.checked_sub(back));
-                let parent = parent.filter(|parent| *parent >= start);
-                parents.push(parent.ok_or(Malformed("a parent is no earlier edit"))?);
-            }
-            parents.reverse();
-            if len == 0 || !parents.is_sorted_by(|a, b| a < b) {
-                return Err(Malformed("an entry of the graph makes no sense"));
-            }
-            entries.push(Entry { start: at, end: at + len, parents });
-            at += len;
-        }
-        let ops = Ops::read(reader, start)?;
-        let last = ops.runs().last().map_or(start, |run| run.end());
-        if at != end || last != end {
-            return Err(Malformed("parts of a text do not fit"));
-        }
-        let content = reader.str()?;
-        let graph = Graph::from_entries(start, entries);
-        let (length, bytes) = (char_count(content), content.len());
-        let mut own = Content::Short(String::new());
-        own.insert(0, content);
-        Ok(Text { content: own, length, bytes, graph, ops, names, base, base_length })
     }
 }
 
