@@ -169,14 +169,12 @@ impl Chunks {
         listed.or_else(|| self.unlisted.iter().copied().find_map(inside))
     }
 
-    /// The first character at or after `dot` by the same agent.
+    /// The first character of the next item after `dot`, which is in none, by the same agent.
     pub fn next_known(&mut self, dot: Dot) -> Option<Dot> {
         self.list();
-        self.index.from(dot).find_map(|chunk| {
-            let items = self.chunks[chunk as usize].items.iter();
-            let later =
-                items.filter(|item| item.first.agent == dot.agent && dot < item.span().end());
-            later.map(|item| item.first.max(dot)).min()
+        self.index.from(dot).find_map(|(chunk, end)| {
+            let firsts = self.chunks[chunk as usize].items.iter().map(|item| item.first);
+            firsts.filter(|first| dot < *first && *first < end).min()
         })
     }
 

@@ -50,12 +50,16 @@ impl Index {
         (first.agent == dot.agent).then_some(*chunk)
     }
 
-    /// The chunks of the ranges of the same agent from that of a dot on.
-    pub fn from(&self, dot: Dot) -> impl Iterator<Item = u32> + '_ {
+    /// The ranges of the same agent from that of a dot on: the chunk, and where the next range starts.
+    pub fn from(&self, dot: Dot) -> impl Iterator<Item = (u32, Dot)> + '_ {
         let start = self.ranges.range(..=dot).next_back().map_or(dot, |(first, _)| *first);
-        let ranges =
-            self.ranges.range(start..).skip_while(move |(first, _)| first.agent < dot.agent);
-        ranges.take_while(move |(first, _)| first.agent == dot.agent).map(|(_, chunk)| *chunk)
+        let start = if start.agent == dot.agent { start } else { dot };
+        let last = Dot { counter: u64::MAX, ..dot };
+        let mut ranges = self.ranges.range(start..last).peekable();
+        std::iter::from_fn(move || {
+            let (_, chunk) = ranges.next()?;
+            Some((*chunk, ranges.peek().map_or(last, |(next, _)| **next)))
+        })
     }
 
     /// Says that these characters are in a chunk now.

@@ -264,3 +264,64 @@ fn spans_of_characters_that_are_not_here_are_passed_over() {
     let looked_at = world.sequences[0].erase(&[Span { first: first.plus(50), len: 1 << 60 }]);
     assert_eq!(looked_at, 1);
 }
+
+#[test]
+fn every_character_is_found_by_its_dot_whatever_order_they_come_in() {
+    for seed in 0..60 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut text = Sequence::new(TextOrder::Rga);
+        let mut spans: Vec<Span> = Vec::new();
+        for agent in 0..3 {
+            let (agent, mut counter) = (Agent::new(ReplicaId(agent), 0), 1);
+            for _ in 0..rng.random_range(1..150) {
+                counter += rng.random_range(0..3);
+                let len = rng.random_range(1..6);
+                spans.push(Span { first: Dot { agent, counter }, len });
+                counter += len;
+            }
+        }
+        let mut here: BTreeSet<Dot> = BTreeSet::new();
+        for n in 0..spans.len() {
+            let other = rng.random_range(n..spans.len());
+            spans.swap(n, other);
+            let Span { first, len } = spans[n];
+            let claim = Claim::At(rng.random_range(1..500));
+            let left = spans[rng.random_range(0..=n)].first;
+            if rng.random_range(0..3) == 0 {
+                text.insert_deleted(first, len as u32, left, claim);
+            } else {
+                text.insert_beside(first, left, claim, &"x".repeat(len as usize));
+            }
+            here.extend((0..len).map(|n| first.plus(n)));
+            if rng.random_range(0..8) == 0 {
+                text.erase_at(rng.random_range(0..=text.len()), rng.random_range(0..20));
+            }
+            let gone = spans[rng.random_range(0..=n)];
+            if rng.random_range(0..8) == 0 && text.chunks.find(gone.first).is_some() {
+                text.erase(&[gone]);
+                text.forget(&[gone]);
+                let known = |dot: &Dot| text.chunks.find(*dot).is_some();
+                let left: BTreeSet<Dot> = text.dots();
+                assert!(left.iter().all(known), "seed {seed}");
+                here.retain(|dot| left.contains(dot));
+            }
+        }
+        for dot in spans.iter().flat_map(|span| (0..span.len + 2).map(|n| span.first.plus(n))) {
+            let place = text.chunks.find(dot);
+            assert_eq!(place.map(|place| text.dot(place)), here.get(&dot).copied(), "seed {seed}");
+            if place.is_none() {
+                let next = here.range(dot..).next().filter(|next| next.agent == dot.agent);
+                assert_eq!(text.chunks.next_known(dot), next.copied(), "seed {seed}: {dot:?}");
+            }
+        }
+        assert_eq!(text.dots(), here, "seed {seed}");
+    }
+}
+
+impl Sequence {
+    /// The dots of all characters, deleted ones included.
+    fn dots(&self) -> BTreeSet<Dot> {
+        let items = self.lists().flatten();
+        items.flat_map(|item| (0..u64::from(item.len)).map(|n| item.first.plus(n))).collect()
+    }
+}
