@@ -211,6 +211,14 @@ impl Version {
         self.entries.len()
     }
 
+    /// Leaves out what was not seen there.
+    pub fn limit(&mut self, other: &Version) {
+        self.entries.retain_mut(|(agent, counter)| {
+            *counter = (*counter).min(other.get(*agent));
+            *counter > 0
+        });
+    }
+
     /// Leaves an agent out.
     pub fn forget(&mut self, agent: Agent) {
         self.entries.retain(|(of, _)| *of != agent);

@@ -142,7 +142,8 @@ impl VersionReplica {
         let rebase = bring == Bring::Rebase || store.members.is_gone(peer.id);
         let rebase = rebase.then(|| self.life(peer));
         let reaches = store.log.reaches(base) && rebase.is_none();
-        let brings = bring != Bring::Nothing && (reaches || !peer.offered);
+        let is_new = !peer.offered || rebase.is_some() && self.transport == Transport::Datagram;
+        let brings = bring != Bring::Nothing && (reaches || is_new);
         let mut cargo = Cargo::default();
         let mut state = Vec::new();
         let body = if !brings || base.reaches(&store.have) && rebase.is_none() {
@@ -245,6 +246,7 @@ impl VersionReplica {
             _ if head.version.is_some() => Bring::Changes,
             _ => Bring::Nothing,
         };
+        let under_way = self.peers[at].offered && self.transport == Transport::Session;
         let (number, is_answer) = (head.number, head.answers.is_some());
         let is_ahead = head.version.as_ref().is_some_and(|theirs| !self.store.have.reaches(theirs));
         self.learn(at, head, &told);
@@ -255,7 +257,10 @@ impl VersionReplica {
                 self.ask(at, &mut reply);
             }
         }
-        self.say(at, reply, bring, out);
+        // What makes it begin again is on its way.
+        if used != Use::Forgotten || !under_way {
+            self.say(at, reply, bring, out);
+        }
         self.prune();
         Ok(())
     }
@@ -333,6 +338,7 @@ impl VersionReplica {
     fn begin_again(&mut self) {
         for peer in &mut self.peers {
             peer.cursor = self.store.log.start();
+            peer.sent = peer.acked.clone();
             (peer.misled, peer.greeted, peer.met) = (true, false, false);
         }
     }
@@ -340,6 +346,7 @@ impl VersionReplica {
     /// Notes what a message says about its sender.
     fn learn(&mut self, at: usize, head: Head, told: &Version) {
         let peer = &mut self.peers[at];
+        let mut answered = false;
         if let Some(version) = head.version {
             if head.resets {
                 peer.sent = version.clone();
@@ -358,9 +365,14 @@ impl VersionReplica {
             if head.covers {
                 peer.acked.join(&asked);
             }
+            answered = true;
         }
         peer.acked.join(&head.ack);
         peer.acked.join(told);
+        if answered {
+            // It has told all that it has and this replica lacked. What it had in a life that is over is void.
+            peer.acked.limit(&self.store.have);
+        }
         peer.sent.join(&peer.acked);
         peer.cursor = self.store.log.first_unknown(peer.cursor, &peer.acked);
     }
@@ -419,7 +431,7 @@ impl Replica for VersionReplica {
                 let at = self.peer(peer)?;
                 let peer = &mut self.peers[at];
                 peer.sent = peer.acked.clone();
-                (peer.greeted, peer.met) = (false, false);
+                (peer.greeted, peer.met, peer.offered) = (false, false, false);
                 peer.asked = None;
             }
             Input::Seat(change) => {

@@ -20,8 +20,8 @@ use crate::wire::Reader;
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Store {
-    /// Takes over the document of a peer that has `version`. Refused where this replica's log does not hold all that the peer lacks: then
-    /// the peer lost its memory too, and gets this one's state. With `over` the peer takes this replica, in that life, for one that was
+    /// Takes over the document of a peer that has `version`. Refused where this replica's log does not hold all that the peer lacks and its
+    /// document is the larger one: then the peer gets this one's state. With `over` the peer takes this replica, in that life, for one that was
     /// gone.
     ///
     /// # Errors
@@ -55,7 +55,11 @@ impl Store {
         if self.have.reaches(&theirs) && !rebase {
             return Ok(Use::All);
         }
-        if !self.log.reaches(&theirs) && !rebase {
+        // Where neither remembers what the other one lacks, the smaller document gives way. A peer with the smaller one gets this one's state.
+        let remembers = self.log.reaches(&theirs);
+        let size = |version: &Version| version.beyond(&Version::new());
+        let gives_way = (size(&self.have), from) < (size(&theirs), self.agent.replica());
+        if !rebase && !remembers && !gives_way {
             return Ok(Use::Gap);
         }
         // Of two that take each other to be gone, one goes on and the other one comes back.
@@ -63,7 +67,7 @@ impl Store {
             return Ok(Use::All);
         }
         out.work_bytes(state.len());
-        let on_top = if rebase { None } else { self.put_on_top(cells, &theirs, out) };
+        let on_top = if rebase || !remembers { None } else { self.put_on_top(cells, &theirs, out) };
         let (cells, anew) = match on_top {
             Some(cells) => (cells, false),
             None => (read()?, true),
@@ -210,7 +214,7 @@ impl Returning<'_> {
             return Some((dot, self.theirs.get(dot.agent) - dot.counter + 1));
         }
         let (first, (len, new)) = self.names.range(..=dot).next_back()?;
-        let into = dot.counter - first.counter;
+        let into = dot.counter.wrapping_sub(first.counter);
         (first.agent == dot.agent && into < *len).then(|| (new.plus(into), len - into))
     }
 

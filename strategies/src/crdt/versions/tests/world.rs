@@ -82,6 +82,8 @@ pub struct World {
     /// The cells in which each replica has reported a conflict.
     pub conflicted: Vec<BTreeSet<Cell>>,
     pub scramble_ids: bool,
+    /// What a failure is told with.
+    pub label: String,
     /// Bytes of all messages.
     pub bytes: u64,
 }
@@ -112,6 +114,7 @@ impl World {
             reported: vec![BTreeSet::new(); count as usize],
             conflicted: vec![BTreeSet::new(); count as usize],
             scramble_ids: false,
+            label: String::new(),
             bytes: 0,
         };
         for me in 0..count as usize {
@@ -162,7 +165,9 @@ impl World {
     pub fn handle(&mut self, me: usize, input: Input<'_>) {
         let is_edit = matches!(input, Input::Edit { .. });
         let mut out = Outbox::new();
-        self.replicas[me].handle(CLOCK, input, &mut out).expect("peers are honest");
+        self.replicas[me]
+            .handle(CLOCK, input, &mut out)
+            .unwrap_or_else(|error| panic!("{}: peers are honest: {error}", self.label));
         for output in out.outputs {
             match output {
                 Output::Change(change) => {
@@ -252,7 +257,7 @@ impl World {
         {
             self.deliver(from, to);
             budget -= 1;
-            assert!(budget > 0, "replies never end");
+            assert!(budget > 0, "{}: replies never end", self.label);
         }
     }
 
@@ -283,7 +288,8 @@ impl World {
             if round >= 20 {
                 let owed = self.pairs().into_iter().flat_map(|(a, b)| [(a, b), (b, a)]);
                 let owed = owed.map(|(a, b)| (a, b, self.replicas[a].pending(ReplicaId(b as u32))));
-                panic!("somebody is owed something for ever: {:?}", owed.collect::<Vec<_>>());
+                let owed: Vec<_> = owed.collect();
+                panic!("{}: somebody is owed something for ever: {owed:?}", self.label);
             }
         }
     }
