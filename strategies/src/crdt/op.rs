@@ -180,6 +180,14 @@ impl Delta {
         self.span -= skip;
     }
 
+    /// Forgets all but its first `len` dots, at least one. Joined hidings stay whole.
+    pub fn keep(&mut self, len: u64) {
+        if let Op::Run { text, .. } = &mut self.op {
+            text.truncate(byte_offset(text, len as usize));
+        }
+        self.span = self.span.min(len);
+    }
+
     /// Takes in the change that follows, where both together are again one change no longer to write than the two: typing that goes on, and deleting
     /// that goes on beside.
     pub fn absorb(&mut self, next: &Delta) -> bool {

@@ -124,15 +124,7 @@ impl Store {
         newest: Option<EditId>,
         out: &mut Outbox,
     ) -> BTreeSet<EditId> {
-        let kept = self.own.drain(..).map(|delta| {
-            let seen = theirs.get(delta.first.agent).saturating_sub(delta.first.counter - 1);
-            (delta, seen)
-        });
-        let mut lacking: Vec<(Delta, u64)> =
-            kept.filter(|(delta, seen)| *seen < delta.span).collect();
-        let logged = self.log.unknown(self.log.start(), &theirs);
-        lacking.extend(logged.map(|(entry, seen)| (entry.delta.clone(), seen)));
-        lacking.iter_mut().for_each(|(delta, seen)| delta.skip(*seen));
+        let lacking = self.own_unknown_to(&theirs);
         let known = std::mem::replace(&mut self.have, theirs);
         self.log = Log::resume(self.log.end(), self.have.news(&Version::new()), Vec::new());
         self.waiting = Default::default();
@@ -143,13 +135,34 @@ impl Store {
         let mut returning =
             Returning { before, theirs: self.have.clone(), names: BTreeMap::new(), store: self };
         let mut again = BTreeSet::new();
-        for (delta, _) in &lacking {
-            if delta.first.agent.replica() == returning.store.agent.replica() {
-                returning.make_again(delta, &mut again, out);
-            }
+        for delta in &lacking {
+            returning.make_again(delta, &mut again, out);
         }
         self.drop_ids(&known, newest.or(again.first().copied()), &again, out);
         again
+    }
+
+    /// Takes this replica's own changes that a peer lacks out of those that somebody may lack.
+    fn own_unknown_to(&mut self, theirs: &Version) -> Vec<Delta> {
+        let replica = self.agent.replica();
+        let logged = self.log.entries().map(|entry| &entry.delta);
+        let logged = logged.filter(|delta| delta.first.agent.replica() == replica).cloned();
+        let mut lacking = Vec::new();
+        for mut delta in std::mem::take(&mut self.own).into_iter().chain(logged) {
+            let seen = theirs.get(delta.first.agent).saturating_sub(delta.first.counter - 1);
+            if seen == 0 {
+                lacking.push(delta);
+                continue;
+            }
+            if seen < delta.span {
+                let mut rest = delta.clone();
+                rest.skip(seen);
+                lacking.push(rest);
+                delta.keep(seen);
+            }
+            self.own.push_back(delta);
+        }
+        lacking
     }
 
     /// Forgets the ids of changes that are not here any more, so that these are new when they come again.
