@@ -112,6 +112,16 @@ impl Delta {
         if let Op::Saw(_) = self.op { 0 } else { self.span - skip }
     }
 
+    /// Calls `visit` with every cell that it changes.
+    pub fn each_cell(&self, mut visit: impl FnMut(Cell)) {
+        match &self.op {
+            Op::Put { cell, .. } | Op::Add { cell, .. } => visit(*cell),
+            Op::Insert { cell, .. } | Op::Run { cell, .. } => visit(*cell),
+            Op::Hide { seen } => seen.iter().for_each(|(cell, _)| visit(*cell)),
+            Op::Saw(_) => {}
+        }
+    }
+
     /// Whether everything that it refers to has been seen.
     pub fn is_ready(&self, have: &Version) -> bool {
         let mut ready = true;

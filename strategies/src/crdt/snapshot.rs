@@ -1,6 +1,6 @@
 //! A whole document as bytes, as peers that are too far behind get it, and as it survives a restart.
 
-use super::causal::{Dot, Version};
+use super::causal::{Agent, Dot, Version};
 use super::cells::{Cells, State};
 use super::codec::Dots;
 use super::counter::{Counter, Share, Tally};
@@ -14,52 +14,74 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Appends the document of a replica that has `have`.
 pub fn write_cells(writer: &mut Writer, have: &Version, cells: &Cells) {
-    write_states(writer, have, cells, true);
-}
-
-/// Appends the document of a replica that has `have` without what only reports need; [`read_cells`] reads that too.
-pub fn write_bare_cells(writer: &mut Writer, have: &Version, cells: &Cells) {
-    write_states(writer, have, cells, false);
-}
-
-fn write_states(writer: &mut Writer, have: &Version, cells: &Cells, for_reports: bool) {
-    let mut dots = Dots::of(have.agents());
+    let agents = have.agents();
+    let mut dots = Dots::of(agents.clone());
     writer.count(cells.states().len());
     for (cell, state) in cells.states() {
         writer.cell(*cell);
-        match state {
-            State::Register(register) => {
-                writer.count(register.values().len());
-                for (dot, value) in register.values() {
-                    dots.write(writer, *dot);
-                    writer.str(value.as_str());
-                }
-            }
-            State::Counter(counter) => {
-                writer.count(counter.shares().len());
-                for (agent, share) in counter.shares() {
-                    for tally in [share.added, share.reset] {
-                        dots.write(writer, Dot { agent: *agent, counter: tally.through });
-                        writer.int(tally.sum);
-                    }
-                }
-                if !for_reports {
-                    writer.count(0);
-                    continue;
-                }
-                writer.count(counter.standing().len());
-                counter.standing().iter().for_each(|dot| dots.write(writer, *dot));
-            }
-            State::Set(set) => {
-                writer.count(set.insertions().len());
-                for (dot, element) in set.insertions() {
-                    dots.write(writer, *dot);
-                    writer.str(element.as_str());
-                }
-            }
-            State::Text(text) => text.write(writer, &have.agents()),
-        }
+        write_state(writer, &mut dots, &agents, state, true);
     }
+}
+
+/// Appends one cell, all of whose dots are of these agents, without what only reports need.
+pub fn write_bare_cell(writer: &mut Writer, agents: &[Agent], state: &State) {
+    write_state(writer, &mut Dots::of(agents.to_vec()), agents, state, false);
+}
+
+fn write_state(
+    writer: &mut Writer,
+    dots: &mut Dots,
+    agents: &[Agent],
+    state: &State,
+    for_reports: bool,
+) {
+    match state {
+        State::Register(register) => {
+            writer.count(register.values().len());
+            for (dot, value) in register.values() {
+                dots.write(writer, *dot);
+                writer.str(value.as_str());
+            }
+        }
+        State::Counter(counter) => {
+            writer.count(counter.shares().len());
+            for (agent, share) in counter.shares() {
+                for tally in [share.added, share.reset] {
+                    dots.write(writer, Dot { agent: *agent, counter: tally.through });
+                    writer.int(tally.sum);
+                }
+            }
+            let none = BTreeSet::new();
+            let standing = if for_reports { counter.standing() } else { &none };
+            writer.count(standing.len());
+            standing.iter().for_each(|dot| dots.write(writer, *dot));
+        }
+        State::Set(set) => {
+            writer.count(set.insertions().len());
+            for (dot, element) in set.insertions() {
+                dots.write(writer, *dot);
+                writer.str(element.as_str());
+            }
+        }
+        State::Text(text) => text.write(writer, agents),
+    }
+}
+
+/// Reads what [`write_bare_cell`] wrote, with the agents of `have`.
+///
+/// # Errors
+/// [`Malformed`] where it makes no sense, or names a dot that `have` does not cover.
+pub fn read_cell(
+    bytes: &[u8],
+    have: &Version,
+    kind: FieldKind,
+    text_order: TextOrder,
+) -> Result<State, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let mut one = CellReader { have, dots: Dots::of(have.agents()) };
+    let state = one.state(&mut reader, kind, text_order)?;
+    reader.end()?;
+    Ok(state)
 }
 
 /// Reads what [`write_cells`] wrote.
@@ -79,12 +101,8 @@ pub fn read_cells(
         if states.last_key_value().is_some_and(|(last, _)| *last >= cell) {
             return Err(Malformed("cells are not ascending"));
         }
-        let state = match schema.kind(cell.field).ok_or(Malformed("no such field"))? {
-            FieldKind::Register => State::Register(all.register(reader)?),
-            FieldKind::Counter => State::Counter(all.counter(reader)?),
-            FieldKind::Set => State::Set(all.set(reader)?),
-            FieldKind::Text => State::Text(Sequence::read(reader, text_order, have)?),
-        };
+        let kind = schema.kind(cell.field).ok_or(Malformed("no such field"))?;
+        let state = all.state(reader, kind, text_order)?;
         states.insert(cell, state);
     }
     Ok(Cells::from_states(text_order, states))
@@ -96,6 +114,20 @@ struct CellReader<'a> {
 }
 
 impl CellReader<'_> {
+    fn state(
+        &mut self,
+        reader: &mut Reader<'_>,
+        kind: FieldKind,
+        text_order: TextOrder,
+    ) -> Result<State, Malformed> {
+        Ok(match kind {
+            FieldKind::Register => State::Register(self.register(reader)?),
+            FieldKind::Counter => State::Counter(self.counter(reader)?),
+            FieldKind::Set => State::Set(self.set(reader)?),
+            FieldKind::Text => State::Text(Sequence::read(reader, text_order, self.have)?),
+        })
+    }
+
     fn dot(&mut self, reader: &mut Reader<'_>) -> Result<Dot, Malformed> {
         let dot = self.dots.read(reader)?;
         if self.have.covers(dot) { Ok(dot) } else { Err(Malformed("a dot nobody has made")) }

@@ -109,19 +109,20 @@ pub fn join_group(
     delta
 }
 
-/// Joins another replica's whole state with this one's. Nothing happens where the other one's version tells nothing new.
+/// Joins another replica's whole state with this one's; of the other one, which has `version`, these are the cells that may not be the same
+/// here. Each comes with something that does not matter here.
 ///
 /// # Errors
 /// [`Malformed`] where a text makes no sense; nothing has changed then.
-pub fn join_state(
+pub fn join_state<T>(
     cells: &mut Cells,
     have: &mut Version,
-    theirs: &Cells,
+    theirs: &BTreeMap<Cell, (State, T)>,
     version: &Version,
     effects: &mut Effects,
 ) -> Result<(), Malformed> {
     let mut texts = NewRuns::new();
-    for (cell, state) in theirs.states() {
+    for (cell, (state, _)) in theirs {
         if let State::Text(text) = state {
             let new = text.runs().filter(|item| !have.covers(item.last()));
             let runs: Vec<_> = new.map(|item| (item.first, Run::of(item))).collect();
@@ -130,7 +131,7 @@ pub fn join_state(
     }
     // What is new is not asked for: somebody who gets a whole state passes on a whole state.
     let mut unused = Group::default();
-    for (cell, their) in theirs.states() {
+    for (cell, (their, _)) in theirs {
         let mut new = Join { cell: *cell, have, delta: &mut unused, effects };
         cells.revise(*cell, kind_of(their), |state| match (state, their) {
             (State::Register(register), State::Register(their)) => {

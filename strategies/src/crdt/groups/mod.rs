@@ -15,7 +15,7 @@
 //! A neighbour that lost its memory, or for which too much was not kept (the host says who is gone for long), gets the whole state.
 //!
 //! Top-down: `replica` and `speaking` (protocol), `peer`, `message`, `buffer`, `group` and `passage` (the lattice), `join` (with a document), `codec`,
-//! `snapshot`, `notes` (reports), `spans`.
+//! `whole`, `snapshot`, `notes` (reports), `spans`.
 
 mod buffer;
 mod codec;
@@ -31,6 +31,7 @@ mod spans;
 mod speaking;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use super::sequence::TextOrder;
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};

@@ -7,7 +7,8 @@ use super::join::{self, join_group, join_state, new_runs};
 use super::message::{Body, Head, read_message, write_message};
 use super::notes::{Addition, Notes, Taken};
 use super::peer::{Cursor, Peer};
-use super::speaking::{Written, additions, covers};
+use super::speaking::{additions, covers};
+use super::whole::{Whole, split};
 use super::{snapshot, spans};
 use crate::contract::{
     Cargo, Change, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
@@ -17,12 +18,11 @@ use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::cells::{Cells, Effects, State};
 use crate::crdt::op::Delta;
 use crate::crdt::sequence::TextOrder;
-use crate::crdt::snapshot::read_cells;
+use crate::crdt::snapshot::read_cell;
 use crate::document::{
     Cell, Edit, EditId, FieldKind, PartitionId, Rendering, ReplicaId, Schema, Scope,
 };
-use crate::wire::Reader;
-use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// A replica of `crdt/state` or of a `crdt/delta`.
 #[derive(Debug)]
@@ -39,8 +39,8 @@ pub struct GroupReplica {
     /// In order of names.
     pub(super) peers: Vec<Peer>,
     pub(super) notes: Notes,
-    /// The whole state as it was last sent, until it changes.
-    pub(super) written: RefCell<Option<Written>>,
+    /// The whole state as bytes, as far as it was sent or compared.
+    pub(super) whole: Whole,
 }
 
 impl GroupReplica {
@@ -58,7 +58,7 @@ impl GroupReplica {
             buffer: Buffer::default(),
             peers,
             notes: Notes::default(),
-            written: RefCell::default(),
+            whole: Whole::default(),
         };
         for (id, edit) in seat.genesis {
             replica.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
@@ -77,7 +77,7 @@ impl GroupReplica {
             let hidden = effects.hidden.iter().copied().filter(|_| agent != Agent::GENESIS);
             let hidden = hidden.filter(|dot| self.notes.of(*dot) != Some(id)).collect();
             self.notes.made(first, last.counter - first.counter + 1, id, hidden);
-            self.written.take();
+            deltas.iter().for_each(|delta| delta.each_cell(|cell| self.whole.touch(cell)));
         }
         deltas
     }
@@ -217,7 +217,7 @@ impl GroupReplica {
         let delta = join_group(&mut self.cells, &mut self.have, group, &runs, &mut effects);
         self.report(effects, taken, out);
         if !delta.covers().is_empty() {
-            self.written.take();
+            group.parts().keys().for_each(|cell| self.whole.touch(*cell));
             let news = if self.protocol.removes_redundancy() { delta } else { group.clone() };
             self.store(Some(from), news, false);
         }
@@ -238,22 +238,51 @@ impl GroupReplica {
             return Ok(());
         }
         version.raise(Agent::GENESIS, self.have.get(Agent::GENESIS));
-        let mut reader = Reader::new(cells);
-        let theirs = read_cells(&mut reader, &version, &self.schema, self.cells.text_order())?;
-        reader.end()?;
+        out.work(self.whole.refresh(&self.have, &self.cells));
         out.work_bytes(cells.len());
-        let (sums, before) = (additions(&theirs), self.have.clone());
+        let is_alike = self.whole.is_alike(&version);
+        let written = split(cells)?;
+        let mut theirs = BTreeMap::new();
+        for (cell, bytes) in &written {
+            let kind = self.schema.kind(cell.field).ok_or(Malformed("no such field"))?;
+            if !is_alike || !self.whole.is_known(*cell, bytes) {
+                let state = read_cell(bytes, &version, kind, self.cells.text_order())?;
+                theirs.insert(*cell, (state, *bytes));
+            }
+        }
+        out.work((written.len() + theirs.len()) as u64);
+        let (sums, before) = (self.their_sums(&written, &theirs), self.have.clone());
         let mut effects = join::Effects::default();
         join_state(&mut self.cells, &mut self.have, &theirs, &version, &mut effects)?;
+        for (cell, (_, bytes)) in theirs {
+            self.whole.touch(cell);
+            if self.schema.kind(cell.field) == Some(FieldKind::Text) {
+                self.whole.note_joined(cell, bytes);
+            }
+        }
         let taken = self.notes.take(&covers(&version), &before, &sums, cargo, out);
         self.report(effects, taken, out);
-        self.written.take();
         if self.protocol != Protocol::State {
             let news = covers(&version).into_iter();
             let news = news.filter_map(|span| spans::beyond(span, &before)).collect();
             self.store(Some(from), Group::covering(news), true);
         }
         Ok(())
+    }
+
+    /// The agents whose additions to a counter are part of a state of which only these cells are not the same here.
+    fn their_sums(
+        &self,
+        written: &[(Cell, &[u8])],
+        theirs: &BTreeMap<Cell, (State, &[u8])>,
+    ) -> Vec<Addition> {
+        let mut sums = Vec::new();
+        for (cell, _) in written {
+            let own = self.cells.states().get(cell);
+            let state = theirs.get(cell).map(|(state, _)| state).or(own);
+            sums.extend(state.into_iter().flat_map(|state| additions(*cell, state)));
+        }
+        sums
     }
 
     /// Reports what a join did beyond what the cargo said, and notes which additions stand.

@@ -7,13 +7,13 @@ use super::group::Group;
 use super::notes::Notes;
 use super::peer::{Cursor, Peer};
 use super::replica::GroupReplica;
+use super::whole::Whole;
 use crate::contract::{Malformed, Seat};
 use crate::crdt::causal::{Agent, Version};
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::snapshot::{read_cells, write_cells};
 use crate::document::ReplicaId;
 use crate::wire::{Reader, Writer};
-use std::cell::RefCell;
 
 /// Appends a replica.
 pub fn save(replica: &GroupReplica, out: &mut Vec<u8>) {
@@ -102,6 +102,6 @@ pub fn restore(
         buffer,
         peers,
         notes,
-        written: RefCell::default(),
+        whole: Whole::default(),
     })
 }

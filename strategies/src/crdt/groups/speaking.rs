@@ -2,26 +2,15 @@
 
 use super::Protocol;
 use super::buffer::Entry;
-use super::group::{share_content_bytes, share_elements};
 use super::message::{Body, Head, write_message};
 use super::notes::Addition;
 use super::peer::{Cursor, Peer};
 use super::replica::GroupReplica;
 use super::spans;
 use crate::contract::{Cargo, Malformed, Outbox, Transport};
-use crate::crdt::causal::{Agent, Dot, Span, Version};
-use crate::crdt::cells::{Cells, State};
-use crate::crdt::snapshot::write_bare_cells;
+use crate::crdt::causal::{Dot, Span, Version};
+use crate::crdt::cells::State;
 use crate::document::{Cell, ReplicaId};
-use crate::wire::Writer;
-
-/// A whole state as bytes.
-#[derive(Clone, Debug)]
-pub struct Written {
-    bytes: Vec<u8>,
-    elements: u64,
-    content_bytes: u64,
-}
 
 impl GroupReplica {
     /// From where on a peer must be told: of what it has, or, over sessions, of what it has or gets before.
@@ -57,7 +46,7 @@ impl GroupReplica {
         let (mut cargo, end) = (Cargo::default(), self.buffer.end());
         let body = if self.protocol == Protocol::State || self.needs_whole(peer) {
             head.version = Some(self.have.clone());
-            self.whole(peer, &mut cargo, out)
+            self.whole(at, &mut cargo, out)
         } else if self.base(peer).next < end {
             self.group(peer, &mut cargo, out)
         } else {
@@ -98,71 +87,35 @@ impl GroupReplica {
         cargo.elements = group.elements();
         cargo.content_bytes = group.content_bytes();
         out.work(cargo.elements);
-        let none = Version::new();
         let sums: Vec<Addition> = group.additions().collect();
-        let told = |dot: &Dot| spans::has(group.covers(), *dot);
-        let standing = sums.iter().map(|sum| {
-            let dots = self.standing(*sum, &none);
-            dots.into_iter().filter(told).collect()
-        });
-        self.notes.ride(group.covers(), &none, standing, cargo);
+        let standing = sums.iter().map(|sum| self.standing(*sum, group.covers()));
+        self.notes.ride(group.covers(), &Version::new(), standing, cargo);
         Body::Group { first: base.told, end: self.buffer.end(), group }
     }
 
     /// This replica's whole state.
-    fn whole(&self, peer: &Peer, cargo: &mut Cargo, out: &mut Outbox) -> Body {
-        let mut written = self.written.borrow_mut();
-        let written = written.get_or_insert_with(|| self.write_whole());
-        out.work(written.elements);
-        cargo.elements = written.elements;
-        cargo.content_bytes = written.content_bytes;
-        let known = &peer.known;
-        let sums = additions(&self.cells);
-        let standing = sums.iter().map(|sum| self.standing(*sum, known));
-        self.notes.ride(&covers(&self.have), known, standing, cargo);
-        Body::Whole { end: self.buffer.end(), cells: written.bytes.clone() }
+    fn whole(&mut self, at: usize, cargo: &mut Cargo, out: &mut Outbox) -> Body {
+        out.work(self.whole.refresh(&self.have, &self.cells) + self.whole.elements);
+        cargo.elements = self.whole.elements;
+        cargo.content_bytes = self.whole.content_bytes;
+        let known = &self.peers[at].known;
+        let covers = covers(&self.have);
+        let news: Vec<Span> = covers.iter().filter_map(|of| spans::beyond(*of, known)).collect();
+        let states = self.cells.states().iter();
+        let sums = states.flat_map(|(cell, state)| additions(*cell, state));
+        let standing = sums.map(|sum| self.standing(sum, &news));
+        self.notes.ride(&covers, known, standing, cargo);
+        Body::Whole { end: self.buffer.end(), cells: self.whole.bytes() }
     }
 
-    fn write_whole(&self) -> Written {
-        let mut writer = Writer::new();
-        write_bare_cells(&mut writer, &self.have, &self.cells);
-        let (mut elements, mut content_bytes) = (0, 0);
-        for state in self.cells.states().values() {
-            match state {
-                State::Register(register) => {
-                    elements += register.values().len() as u64;
-                    let values = register.values().iter();
-                    content_bytes += values.map(|(_, v)| v.as_str().len() as u64).sum::<u64>();
-                }
-                State::Counter(counter) => {
-                    elements += counter.shares().values().map(share_elements).sum::<u64>();
-                    content_bytes +=
-                        counter.shares().values().map(share_content_bytes).sum::<u64>();
-                }
-                State::Set(set) => {
-                    elements += set.insertions().len() as u64;
-                    let held = set.insertions().values();
-                    content_bytes += held.map(|e| e.as_str().len() as u64).sum::<u64>();
-                }
-                State::Text(text) => {
-                    elements += text.runs().map(|run| u64::from(run.len)).sum::<u64>();
-                    content_bytes += text.footprint().content_bytes;
-                }
-            }
-        }
-        Written { bytes: writer.finish(), elements, content_bytes }
-    }
-
-    /// The additions behind a sum that stand and that `known` does not cover.
-    fn standing(&self, (cell, agent): Addition, known: &Version) -> Vec<Dot> {
-        match self.cells.states().get(&cell) {
-            Some(State::Counter(counter)) => {
-                let [first, last] = [known.get(agent).saturating_add(1), u64::MAX];
-                let dots = [first, last].map(|counter| Dot { agent, counter });
-                counter.standing().range(dots[0]..=dots[1]).copied().collect()
-            }
-            _ => Vec::new(),
-        }
+    /// The additions behind a sum that stand and that are among these dots.
+    fn standing(&self, (cell, agent): Addition, news: &[Span]) -> Vec<Dot> {
+        let Some(State::Counter(counter)) = self.cells.states().get(&cell) else {
+            return Vec::new();
+        };
+        let from = news.partition_point(|span| span.first.agent < agent);
+        let own = news[from..].iter().take_while(|span| span.first.agent == agent);
+        own.flat_map(|span| counter.standing().range(span.first..span.end()).copied()).collect()
     }
 }
 
@@ -172,14 +125,12 @@ pub(super) fn covers(version: &Version) -> Vec<Span> {
     version.iter().map(span).collect()
 }
 
-/// The agents whose additions to a counter are part of a state, in order of cells.
-pub(super) fn additions(cells: &Cells) -> Vec<(Cell, Agent)> {
-    let mut all = Vec::new();
-    for (cell, state) in cells.states() {
-        if let State::Counter(counter) = state {
-            let added = counter.shares().iter().filter(|(_, share)| share.added.through > 0);
-            all.extend(added.map(|(agent, _)| (*cell, *agent)));
-        }
-    }
-    all
+/// The agents whose additions are part of a counter, in order; none of other cells.
+pub(super) fn additions(cell: Cell, state: &State) -> impl Iterator<Item = Addition> + '_ {
+    let shares = match state {
+        State::Counter(counter) => Some(counter.shares()),
+        _ => None,
+    };
+    let added = shares.into_iter().flatten().filter(|(_, share)| share.added.through > 0);
+    added.map(move |(agent, _)| (cell, *agent))
 }

@@ -243,7 +243,9 @@ fn states_join_as_the_groups_behind_them_do() {
         let join = |into: &Author, from: &Author| {
             let mut joined = into.fork();
             let effects = &mut Effects::default();
-            join_state(&mut joined.cells, &mut joined.have, &from.cells, &from.have, effects)
+            let states = from.cells.states().iter();
+            let theirs = states.map(|(cell, state)| (*cell, (state.clone(), ()))).collect();
+            join_state(&mut joined.cells, &mut joined.have, &theirs, &from.have, effects)
                 .expect("honest states");
             joined
         };
