@@ -13,6 +13,8 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &lww::Lww::SERVER_ORDER,
         &lww::Lww::PROMPT,
         &version_vector::CLIENT_IDS,
+        &version_vector::SERVER_IDS,
+        &version_vector::DOTTED,
         &version_vector::MERGE,
         &ot::Central,
         &ot::Uncomposed,

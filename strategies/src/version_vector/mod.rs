@@ -1,12 +1,29 @@
 //! Version vectors: every cell is an object of a key-value store in the manner of Dynamo and Riak. Whoever writes it says which
 //! versions he had seen; versions written without knowing each other are kept beside each other.
 //!
-//! - `version-vector/client-ids` shows them to the user, who decides.
-//! - `version-vector/merge` shows what a fixed rule makes of them; nothing is written until a user's next edit.
-//!
 //! What a cell holds is one opaque value to the store. DeCandia et al., "Dynamo: Amazon's highly available key-value store",
-//! SOSP 2007, section 4.4; how versions are named and compared: see `object`.
+//! SOSP 2007, section 4.4. The variants differ in who has an entry in the vectors, and in what becomes of rivals:
+//!
+//! - `version-vector/client-ids`: everyone who writes has an entry of his own, as Riak had it at first ("client ids"). Exact; vectors
+//!   grow with the number of writers.
+//! - `version-vector/server-ids`: only those have an entry who coordinate writes, as in Riak from 0.14 ("vnode ids") until dotted version
+//!   vectors came. Vectors stay small, but of two writes that one server coordinates the vectors no longer say whether one
+//!   author had seen the other's: false conflicts, and more and more siblings where writers race ("sibling explosion").
+//! - `version-vector/dotted`: the same, but every version is named by the dot of the event that made it. Vectors stay small, conflicts are
+//!   true, and there are never more siblings than writers. Preguica, Baquero, Almeida, Fonte and Goncalves, "Dotted
+//!   version vectors: logical clocks for optimistic replication", 2010; in Riak since 2.0.
+//! - `version-vector/merge`: as `client-ids`, but a fixed rule shows one content made of the rivals; nothing is written until a
+//!   user's next edit.
+//!
+//! **Who coordinates.** Where there is an authority (the hub of a star), it does for `server-ids` and `dotted`: a client keeps
+//! its edits as drafts, shows them at once, and sends each with the context in which it was made; the hub files it and answers with the
+//! cell as it is now. While one draft of a cell waits for that answer, later ones of the same cell wait too, since their context is in the
+//! answer. Without an authority every replica coordinates the edits of its own users; then there are as many coordinators as writers,
+//! and `dotted` and `client-ids` do the same.
 
+mod entry;
+#[cfg(test)]
+mod examples;
 mod message;
 mod object;
 mod peer;
@@ -15,10 +32,14 @@ mod report;
 mod story;
 #[cfg(test)]
 mod tests;
+mod uplink;
 mod vector;
+mod version;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};
+use crate::document::ReplicaId;
 use message::Message;
+use object::Naming;
 use replica::VersionVectorReplica;
 
 /// What is done with versions that were written without knowing each other.
@@ -30,37 +51,81 @@ enum Policy {
     Merge,
 }
 
-/// The strategy, in one of its two variants.
-#[derive(Debug)]
-pub struct VersionVector {
-    policy: Policy,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    ClientIds,
+    ServerIds,
+    Dotted,
+    Merge,
 }
 
-/// `version-vector/client-ids`: concurrent versions are shown as alternatives.
-pub const CLIENT_IDS: VersionVector = VersionVector { policy: Policy::Siblings };
+impl Variant {
+    fn naming(self) -> Naming {
+        if self == Variant::ServerIds { Naming::Clocks } else { Naming::Dots }
+    }
+
+    fn policy(self) -> Policy {
+        if self == Variant::Merge { Policy::Merge } else { Policy::Siblings }
+    }
+
+    /// Who coordinates a replica's edits, where it does not do so itself.
+    fn coordinator(self, seat: &Seat<'_>) -> Option<ReplicaId> {
+        let delegates = matches!(self, Variant::ServerIds | Variant::Dotted);
+        seat.authority.filter(|authority| delegates && *authority != seat.replica)
+    }
+}
+
+/// The strategy, in one of its variants.
+#[derive(Debug)]
+pub struct VersionVector {
+    variant: Variant,
+}
+
+/// `version-vector/client-ids`: one entry per writer; concurrent versions are shown as alternatives.
+pub const CLIENT_IDS: VersionVector = VersionVector { variant: Variant::ClientIds };
+
+/// `version-vector/server-ids`: one entry per coordinator, without dots: false conflicts, on purpose.
+pub const SERVER_IDS: VersionVector = VersionVector { variant: Variant::ServerIds };
+
+/// `version-vector/dotted`: one entry per coordinator, and a dot for every version.
+pub const DOTTED: VersionVector = VersionVector { variant: Variant::Dotted };
 
 /// `version-vector/merge`: concurrent versions are merged by a fixed rule, which for registers, counters and texts means that
 /// one of them is shown and the others are lost.
-pub const MERGE: VersionVector = VersionVector { policy: Policy::Merge };
+pub const MERGE: VersionVector = VersionVector { variant: Variant::Merge };
 
 impl Strategy for VersionVector {
     fn name(&self) -> &str {
-        match self.policy {
-            Policy::Siblings => "version-vector/client-ids",
-            Policy::Merge => "version-vector/merge",
+        match self.variant {
+            Variant::ClientIds => "version-vector/client-ids",
+            Variant::ServerIds => "version-vector/server-ids",
+            Variant::Dotted => "version-vector/dotted",
+            Variant::Merge => "version-vector/merge",
         }
     }
 
     fn profile(&self) -> Profile {
-        let (summary, counter, set, text) = match self.policy {
+        let summary = match self.variant {
+            Variant::ClientIds => {
+                "A version vector with an entry for each writer; values written without knowing each other are shown to the user"
+            }
+            Variant::ServerIds => {
+                "A version vector with an entry for each server; racing writes become false conflicts that are shown to the user"
+            }
+            Variant::Dotted => {
+                "A version vector with an entry for each server, and a dot for each value; only true conflicts are shown to the user"
+            }
+            Variant::Merge => {
+                "A version vector for each field; of values written without knowing each other a fixed rule shows one"
+            }
+        };
+        let (counter, set, text) = match self.variant.policy() {
             Policy::Siblings => (
-                "A version vector for each field; values written without knowing each other are shown to the user",
                 "one opaque sum: of rival sums one survives an Add, and what others had added is lost",
                 "one opaque value: rival sets are shown as alternatives; an Insert or Remove takes their union",
                 "one opaque value: rival texts are shown as alternatives; a Splice edits the first and appends words that only others have",
             ),
             Policy::Merge => (
-                "A version vector for each field; of values written without knowing each other a fixed rule shows one",
                 "one opaque sum: of rival sums the one farthest from zero is shown, and what others had added is lost",
                 "one opaque value: of rival sets the union is shown, so that a concurrent Remove may come undone",
                 "one opaque value: of rival texts the one whose author had seen more is shown, and the others are lost",
@@ -84,14 +149,15 @@ impl Strategy for VersionVector {
     }
 
     fn create(&self, seat: &Seat<'_>) -> Box<dyn Replica> {
-        Box::new(VersionVectorReplica::create(self.policy, seat))
+        Box::new(VersionVectorReplica::create(self.variant, seat))
     }
 
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
-        Ok(Box::new(VersionVectorReplica::restore(self.policy, seat, saved)?))
+        Ok(Box::new(VersionVectorReplica::restore(self.variant, seat, saved)?))
     }
 
     fn recode(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
-        Ok(Message::decode(message)?.encode())
+        let naming = self.variant.naming();
+        Ok(Message::decode(naming, message)?.encode(naming))
     }
 }

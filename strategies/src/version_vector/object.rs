@@ -1,43 +1,29 @@
 //! What is stored of one cell: the versions that nobody has seen replaced, and one vector of all events known in the cell.
 //!
-//! Each version is named by the dot of the event that made it. A version is obsolete where the other side's vector covers its dot
-//! and the other side has it no more. One vector for all versions of a cell, instead of one for each, is exact since vectors
-//! only ever travel together with all versions: the dotted version vector sets of Almeida et al., "Scalable and accurate causality
-//! tracking for eventually consistent stores", DAIS 2014, as in Riak since its second version.
+//! Whoever coordinates a write gives it a dot: the event that made the version. Versions are told apart in one of two ways
+//! ([`Naming`]):
+//!
+//! - By **dots**: a version is obsolete where the other side's vector covers its dot and the other side has it no more. One vector for
+//!   all versions of a cell, instead of one for each, is exact since vectors only ever travel together with all versions: the dotted
+//!   version vector sets of Almeida et al., "Scalable and accurate causality tracking for eventually consistent stores", DAIS 2014, as
+//!   in Riak since its second version.
+//! - By **clocks**: vectors alone, as Riak did before. Of two writes that the same server coordinates, the second has the greater
+//!   vector, even if its author knew nothing of the first. The server notices that, and so as not to lose the first it files both
+//!   under the one greater vector. From then on they are replaced together or not at all: whoever had seen only one of them
+//!   replaces neither, and his new value joins the two.
 
-use super::Policy;
-use super::story::Story;
-use super::vector::{Actor, Dot, Vector};
-use crate::document::{Content, Edit, EditId, FieldKind, Mark};
-use std::collections::BTreeSet;
+use super::vector::{Actor, Context, Dot, Vector};
+use super::version::{Version, Write};
+use crate::document::{Edit, EditId, FieldKind};
+use std::cmp::Ordering;
 
-/// One content of a cell, beside others if those were written without knowing it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// The event that made it.
-    pub dot: Dot,
-    /// How many events of the cell its author had seen, this one included; the genesis counts 0.
-    pub events: u64,
-    /// The edit that made it.
-    pub edit: EditId,
-    /// Whether that edit was a delete.
-    pub deleted: bool,
-    pub content: Content,
-    pub story: Story,
-}
-
-impl Version {
-    /// The order in which versions are preferred where nothing else decides: the author who had seen more comes first.
-    pub fn rank(&self) -> (u64, Dot) {
-        (self.events, self.dot)
-    }
-
-    /// Its name as an alternative: its dot.
-    pub fn mark(&self) -> Mark {
-        let actor = self.dot.actor;
-        let writer = u64::from(actor.replica.0) << 32 | u64::from(actor.incarnation);
-        Mark(u128::from(writer) << 64 | u128::from(self.dot.counter))
-    }
+/// How versions are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// Each by its own dot.
+    Dots,
+    /// By vectors that versions of one server share.
+    Clocks,
 }
 
 /// All versions of one cell. Genesis alone needs no vector.
@@ -52,264 +38,177 @@ pub struct Object {
 /// What a join did.
 #[derive(Debug)]
 pub struct Joined {
-    /// Versions that came, by the events that made them.
-    pub added: Vec<Dot>,
-    /// Versions that went.
+    /// Versions that went; by clocks, also such as stayed under a greater clock.
     pub dropped: Vec<Version>,
+    /// Whether anything came or went.
+    pub changed: bool,
+    /// Whether all that is known now came with the other side's object.
+    pub sender_knows_all: bool,
 }
 
 impl Object {
     /// Adds one more edit of the genesis.
     pub fn genesis(&mut self, kind: FieldKind, id: EditId, edit: &Edit) {
-        let version = match self.versions.pop() {
-            Some(version) => version,
-            None => Version {
-                dot: Dot::GENESIS,
-                events: 0,
-                edit: id,
-                deleted: false,
-                content: kind.empty(),
-                story: Story::default(),
-            },
-        };
-        let Version { mut content, mut story, .. } = version;
-        if let Edit::Put { .. } = edit {
-            story.replace(id);
-        } else {
-            story.build_on(id);
-        }
-        content.apply(edit);
-        self.versions.push(Version { edit: id, content, story, ..version });
-    }
-
-    /// See [`preferred_of`].
-    pub fn preferred(&self) -> Option<&Version> {
-        preferred_of(self.versions.iter())
-    }
-
-    /// One version for each distinct content that is not empty, the preferred one first, the others by falling rank.
-    pub fn alternatives(&self) -> Vec<&Version> {
-        let Some(first) = self.preferred() else { return Vec::new() };
-        if self.versions.len() == 1 {
-            return vec![first];
-        }
-        let mut seen = BTreeSet::from([&first.content]);
-        let others = self
-            .versions
-            .iter()
-            .filter(|version| !version.content.is_empty() && seen.insert(&version.content));
-        std::iter::once(first).chain(others).collect()
-    }
-
-    /// The one content that the merging policy shows; `None` where it is empty.
-    pub fn merged(&self) -> Option<Content> {
-        match (self.versions.as_slice(), &self.preferred()?.content) {
-            ([_, _, ..], Content::Set(_)) => Some(self.union()),
-            (_, content) => Some(content.clone()),
-        }
-    }
-
-    fn union(&self) -> Content {
-        let sets = self.versions.iter().filter_map(|version| match &version.content {
-            Content::Set(elements) => Some(elements),
-            _ => None,
-        });
-        Content::Set(sets.flatten().cloned().collect())
-    }
-
-    /// Whether a version is part of what is shown. An empty one is where there are only empty ones. Of counters with the same sum only
-    /// one is: what was added to the others is not in it.
-    pub fn is_shown(version: &Version, preferred: Option<&Version>, policy: Policy) -> bool {
-        let Some(preferred) = preferred else { return true };
-        match (&version.content, policy) {
-            (content, _) if content.is_empty() => false,
-            (Content::Counter(sum), _) if preferred.content == Content::Counter(*sum) => {
-                version.dot == preferred.dot
+        let write = match self.versions.pop() {
+            Some(Version { content, story, .. }) => {
+                Write { edit: id, deleted: false, content, story }
             }
-            (_, Policy::Siblings) | (Content::Set(_), Policy::Merge) => true,
-            (content, Policy::Merge) => *content == preferred.content,
-        }
-    }
-
-    /// An edit by this replica's user, which takes the place of all versions.
-    ///
-    /// Where there are several, it builds on what merges them without dropping anything: the union of sets, the first text followed
-    /// by the words that only others have, the preferred counter (of sums without a history no more can be said).
-    pub fn write(
-        &mut self,
-        actor: Actor,
-        policy: Policy,
-        kind: FieldKind,
-        id: EditId,
-        edit: &Edit,
-    ) {
-        let (mut content, words, mut story) = self.take_all(policy, kind);
-        content.apply(edit);
-        if let Content::Text(text) = &mut content {
-            append_words(text, &words);
-        }
+            None => {
+                Write { edit: id, deleted: false, content: kind.empty(), story: Default::default() }
+            }
+        };
+        let mut version = write.into_version(Dot::GENESIS, Vector::default(), 0);
         if let Edit::Put { .. } = edit {
-            story.replace(id);
+            version.story.replace(id);
         } else {
-            story.build_on(id);
+            version.story.build_on(id);
         }
-        self.push(actor, id, false, content, story);
+        version.content.apply(edit);
+        self.versions.push(version);
     }
 
-    /// A delete by this replica's user: an empty version takes the place of all versions.
-    pub fn delete(&mut self, actor: Actor, policy: Policy, kind: FieldKind, id: EditId) {
-        let (_, _, mut story) = self.take_all(policy, kind);
-        story.delete(id);
-        self.push(actor, id, true, kind.empty(), story);
+    /// The context of somebody who read this object and replaces the versions that these edits made.
+    pub fn context(&self, naming: Naming, replaced: &[EditId]) -> Context {
+        let stays = |version: &&Version| !replaced.contains(&version.edit);
+        let mut context = Context::default();
+        match naming {
+            Naming::Dots => {
+                context.vector = self.vector.clone();
+                context.open = self.versions.iter().filter(stays).map(|v| v.dot).collect();
+            }
+            Naming::Clocks => {
+                // A clock is in it only where everything filed under it was seen.
+                let open: Vec<&Vector> =
+                    self.versions.iter().filter(stays).map(|version| &version.clock).collect();
+                for version in self.versions.iter().filter(|v| !open.contains(&&v.clock)) {
+                    context.vector.join(&version.clock);
+                }
+            }
+        }
+        context
     }
 
-    /// The user's answer to a conflict: takes the place of the alternatives `seen`, and of empty versions, which are hidden beside
-    /// any content anyway. Others stay. (The merging policy shows no conflicts, so that there an answer speaks of everything.)
-    pub fn resolve(
+    /// Coordinates a write by somebody who had seen this object as it was in `context`. Returns the versions that went.
+    pub fn put(
         &mut self,
-        actor: Actor,
-        policy: Policy,
-        id: EditId,
-        content: &Content,
-        seen: &[Mark],
-    ) {
-        // A mark names one of possibly several versions of equal content.
-        let named: BTreeSet<Content> = self
-            .versions
-            .iter()
-            .filter(|version| seen.contains(&version.mark()))
-            .map(|version| version.content.clone())
-            .collect();
+        naming: Naming,
+        coordinator: Actor,
+        context: &Context,
+        write: Write,
+    ) -> Vec<Version> {
+        let seen = self.seen(context);
+        self.vector.join(&seen);
+        let events = seen.events() + 1;
+        let dot = self.vector.increment(coordinator);
         let versions = std::mem::take(&mut self.versions);
-        let (answered, open): (Vec<_>, Vec<_>) = versions.into_iter().partition(|version| {
-            policy == Policy::Merge
-                || version.content.is_empty()
-                || named.contains(&version.content)
+        let (gone, stays): (Vec<_>, Vec<_>) = versions.into_iter().partition(|v| match naming {
+            Naming::Dots => context.covers(v.dot),
+            Naming::Clocks => v.clock <= seen,
         });
-        self.versions = open;
-        let stories = answered.iter().map(|v| (&v.story, keeps(content, &v.content)));
-        let mut story = Story::of_all(stories);
-        story.build_on(id);
-        self.push(actor, id, false, content.clone(), story);
-    }
-
-    /// What an edit builds on, besides the words of other texts that are to be appended to it.
-    fn take_all(&mut self, policy: Policy, kind: FieldKind) -> (Content, Vec<String>, Story) {
-        let Some(preferred) = self.preferred().filter(|_| self.versions.len() > 1) else {
-            // One version, or only empty ones.
-            let versions = std::mem::take(&mut self.versions);
-            if versions.len() > 1 {
-                let stories = versions.iter().map(|version| (&version.story, true));
-                return (kind.empty(), Vec::new(), Story::of_all(stories));
+        self.versions = stays;
+        let mut clock = Vector::default();
+        if naming == Naming::Clocks {
+            clock = seen;
+            clock.raise(dot);
+            for version in self.versions.iter_mut().filter(|v| v.clock <= clock) {
+                version.clock = clock.clone();
             }
-            let only = versions.into_iter().next();
-            return only.map_or_else(
-                || (kind.empty(), Vec::new(), Story::default()),
-                |only| (only.content, Vec::new(), only.story),
-            );
-        };
-        // Of counters only the preferred one is built on, whatever is shown beside it.
-        let policy = if kind == FieldKind::Counter { Policy::Merge } else { policy };
-        let stories = self
-            .versions
-            .iter()
-            .map(|version| (&version.story, Self::is_shown(version, Some(preferred), policy)));
-        let story = Story::of_all(stories);
-        let (content, words) = match (kind, policy) {
-            (FieldKind::Set, _) => (self.union(), Vec::new()),
-            (FieldKind::Text, Policy::Siblings) => {
-                (preferred.content.clone(), missing_words(&self.alternatives()))
-            }
-            _ => (preferred.content.clone(), Vec::new()),
-        };
-        self.versions.clear();
-        (content, words, story)
-    }
-
-    fn push(&mut self, actor: Actor, edit: EditId, deleted: bool, content: Content, story: Story) {
-        let dot = self.vector.increment(actor);
-        let events = self.vector.events();
-        let version = Version { dot, events, edit, deleted, content, story };
+        }
+        let version = write.into_version(dot, clock, events);
         let at = self.versions.partition_point(|other| other.rank() > version.rank());
         self.versions.insert(at, version);
+        gone
+    }
+
+    /// The events that everybody who knows a put in this context knows of. A coordinator may be behind the author, who read elsewhere;
+    /// but what the author left open is known only to those who have it.
+    fn seen(&self, context: &Context) -> Vector {
+        let mut seen = context.vector.clone();
+        for dot in context.open.iter().filter(|dot| !self.vector.covers(**dot)) {
+            seen.cap(dot.actor, dot.counter - 1);
+        }
+        seen
     }
 
     /// Takes in what somebody else has of this cell.
-    pub fn join(&mut self, other: Object) -> Joined {
-        let kept = |version: &Version| {
-            !other.vector.covers(version.dot) || find(&other.versions, version).is_some()
-        };
+    pub fn join(&mut self, naming: Naming, other: Object) -> Joined {
+        match naming {
+            Naming::Dots => self.join_by_dots(other),
+            Naming::Clocks => self.join_by_clocks(other),
+        }
+    }
+
+    fn join_by_dots(&mut self, other: Object) -> Joined {
+        let order = self.vector.partial_cmp(&other.vector);
+        let theirs: Vec<Dot> = other.versions.iter().map(|version| version.dot).collect();
+        let kept =
+            |version: &Version| !other.vector.covers(version.dot) || theirs.contains(&version.dot);
         let (kept, dropped): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.versions).into_iter().partition(kept);
         self.versions = kept;
-        let mut added = Vec::new();
+        let changed =
+            !dropped.is_empty() || !matches!(order, Some(Ordering::Equal | Ordering::Greater));
         for version in other.versions {
             if !self.vector.covers(version.dot) {
-                added.push(version.dot);
                 self.versions.push(version);
             }
         }
-        self.versions.sort_by_key(|version| std::cmp::Reverse(version.rank()));
+        self.sort();
         self.vector.join(&other.vector);
-        Joined { added, dropped }
+        let sender_knows_all = matches!(order, Some(Ordering::Less | Ordering::Equal))
+            && self.versions.iter().map(|version| version.dot).eq(theirs);
+        Joined { dropped, changed, sender_knows_all }
     }
-}
 
-/// The version that wins, or is displayed first: of the counters the one that is farthest from zero (of opposite ones the positive),
-/// otherwise the one with the highest rank. An empty one never wins over one with content: a write survives a concurrent
-/// delete.
-pub fn preferred_of<'a>(versions: impl Iterator<Item = &'a Version>) -> Option<&'a Version> {
-    versions.filter(|version| !version.content.is_empty()).max_by_key(|version| {
-        let distance = match version.content {
-            Content::Counter(sum) => (sum.unsigned_abs(), sum),
-            _ => (0, 0),
-        };
-        (distance, version.rank())
-    })
-}
-
-fn find(versions: &[Version], wanted: &Version) -> Option<usize> {
-    versions.binary_search_by(|version| wanted.rank().cmp(&version.rank())).ok()
-}
-
-/// Whether an answer still shows what an alternative said.
-fn keeps(answer: &Content, alternative: &Content) -> bool {
-    match (answer, alternative) {
-        (_, alternative) if alternative.is_empty() => false,
-        (Content::Set(answer), Content::Set(alternative)) => answer.is_superset(alternative),
-        (Content::Text(answer), Content::Text(alternative)) => answer.contains(alternative),
-        (answer, alternative) => answer == alternative,
+    fn join_by_clocks(&mut self, other: Object) -> Joined {
+        let (ours, theirs) = (self.clocks(), other.clocks());
+        let names: Vec<(Dot, Vector)> =
+            other.versions.iter().map(|version| (version.dot, version.clock.clone())).collect();
+        let (kept, dropped): (Vec<_>, Vec<_>) = std::mem::take(&mut self.versions)
+            .into_iter()
+            .partition(|version| !theirs.iter().any(|clock| version.clock < *clock));
+        self.versions = kept;
+        let mut came = false;
+        for version in other.versions {
+            if !ours.iter().any(|clock| version.clock <= *clock) {
+                self.versions.push(version);
+                came = true;
+            }
+        }
+        self.sort();
+        self.vector.join(&other.vector);
+        let all = self.versions.iter().map(|version| (version.dot, &version.clock));
+        let sender_knows_all = all.eq(names.iter().map(|(dot, clock)| (*dot, clock)));
+        Joined { changed: came || !dropped.is_empty(), dropped, sender_knows_all }
     }
-}
 
-/// The words that other alternatives have and the first one lacks, in order.
-///
-/// Whole texts are not appended: they have most of their words in common, and every conflict would double the text.
-fn missing_words(alternatives: &[&Version]) -> Vec<String> {
-    let words = |version: &Version| match &version.content {
-        Content::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
-        _ => Vec::new(),
-    };
-    let Some((first, others)) = alternatives.split_first() else { return Vec::new() };
-    let mut known: BTreeSet<String> = words(first).into_iter().collect();
-    others.iter().flat_map(|other| words(other)).filter(|word| known.insert(word.clone())).collect()
-}
-
-/// Every word keeps its distance, from what stands before it and from what somebody will type after it.
-fn append_words(text: &mut String, words: &[String]) {
-    if !words.is_empty() && text.chars().next_back().is_some_and(|last| !last.is_whitespace()) {
-        text.push(' ');
+    fn sort(&mut self) {
+        self.versions.sort_by_key(|version| std::cmp::Reverse(version.rank()));
     }
-    for word in words {
-        text.push_str(word);
-        text.push(' ');
+
+    /// The different clocks that its versions are filed under, in order of their entries.
+    pub fn clocks(&self) -> Vec<Vector> {
+        let mut clocks: Vec<Vector> = self.versions.iter().map(|v| v.clock.clone()).collect();
+        clocks.sort_by(|a, b| a.entries().cmp(b.entries()));
+        clocks.dedup();
+        clocks
+    }
+
+    /// The version that an edit made.
+    pub fn made_by(&self, edit: EditId) -> Option<&Version> {
+        self.versions.iter().find(|version| version.edit == edit)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Cell, FieldId, RecordId, ReplicaId, Value};
+    use crate::document::{Cell, Content, FieldId, Mark, RecordId, ReplicaId, Value};
+    use crate::version_vector::Policy;
+    use crate::version_vector::version::{
+        alternatives_of, compose, is_shown, merged, preferred_of,
+    };
+    use std::collections::BTreeSet;
 
     const CELL: Cell = Cell { record: RecordId(0), field: FieldId(0) };
 
@@ -336,7 +235,23 @@ mod tests {
 
         fn write(&mut self, n: usize, edit: &Edit) {
             let id = self.id(n);
-            self.copies[n].write(actor(n as u32), Policy::Siblings, self.kind, id, edit);
+            let copy = &mut self.copies[n];
+            let visible: Vec<&Version> = copy.versions.iter().collect();
+            let (write, replaced) = compose(&visible, Policy::Siblings, self.kind, id, edit);
+            let context = copy.context(Naming::Dots, &replaced);
+            copy.put(Naming::Dots, actor(n as u32), &context, write);
+        }
+
+        fn resolve(&mut self, n: usize, value: &str, seen: Vec<Mark>) {
+            self.write(n, &Edit::Resolve { cell: CELL, content: register(value), seen });
+        }
+
+        fn alternatives(&self, n: usize) -> Vec<&Version> {
+            alternatives_of(&self.copies[n].versions.iter().collect::<Vec<_>>())
+        }
+
+        fn marks(&self, n: usize) -> Vec<Mark> {
+            self.alternatives(n).iter().map(|version| version.mark()).collect()
         }
 
         fn put(&mut self, n: usize, value: &str) {
@@ -344,17 +259,16 @@ mod tests {
         }
 
         fn delete(&mut self, n: usize) {
-            let id = self.id(n);
-            self.copies[n].delete(actor(n as u32), Policy::Siblings, self.kind, id);
+            self.write(n, &Edit::Delete { record: RecordId(0) });
         }
 
         fn send(&mut self, from: usize, to: usize) {
             let sent = self.copies[from].clone();
-            self.copies[to].join(sent);
+            self.copies[to].join(Naming::Dots, sent);
         }
 
         fn contents(&self, n: usize) -> Vec<Content> {
-            self.copies[n].alternatives().iter().map(|v| v.content.clone()).collect()
+            self.alternatives(n).iter().map(|v| v.content.clone()).collect()
         }
 
         fn all_equal(&mut self) -> Object {
@@ -368,6 +282,10 @@ mod tests {
             assert!(self.copies.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", self.copies);
             self.copies[0].clone()
         }
+    }
+
+    fn merge_of(object: &Object) -> Option<Content> {
+        merged(&object.versions.iter().collect::<Vec<_>>())
     }
 
     fn register(value: &str) -> Content {
@@ -404,16 +322,14 @@ mod tests {
             registers.put(n, value);
         }
         registers.send(1, 0);
-        let seen: Vec<Mark> = registers.copies[0].alternatives().iter().map(|v| v.mark()).collect();
+        let seen = registers.marks(0);
         registers.send(2, 0);
-        let id = registers.id(0);
-        registers.copies[0].resolve(actor(0), Policy::Siblings, id, &register("a"), &seen);
+        registers.resolve(0, "a", seen);
         assert_eq!(registers.contents(0), [register("a"), register("c")]);
         // Now replica 1 answers about 0's answer only; "c" must survive although the answer's author had it.
         let mark = registers.copies[0].versions[0].mark();
         registers.send(0, 1);
-        let id = registers.id(1);
-        registers.copies[1].resolve(actor(1), Policy::Siblings, id, &register("d"), &[mark]);
+        registers.resolve(1, "d", vec![mark]);
         registers.all_equal();
         assert_eq!(registers.contents(2), [register("d"), register("c")]);
     }
@@ -428,8 +344,7 @@ mod tests {
         assert_eq!(all.versions.len(), 3);
         assert_eq!(registers.contents(0), [register("other"), register("same")]);
         let mark = registers.copies[0].versions[1].mark();
-        let id = registers.id(0);
-        registers.copies[0].resolve(actor(0), Policy::Siblings, id, &register("x"), &[mark]);
+        registers.resolve(0, "x", vec![mark]);
         assert_eq!(registers.contents(0), [register("x"), register("other")]);
     }
 
@@ -444,7 +359,10 @@ mod tests {
         assert_eq!(registers.contents(0), [register("b")]);
         assert_eq!(all.versions.len(), 2, "the tombstone is hidden beside it");
         registers.delete(1);
-        assert!(registers.all_equal().preferred().is_none(), "who saw it can delete it");
+        assert!(
+            preferred_of(registers.all_equal().versions.iter()).is_none(),
+            "who saw it can delete it"
+        );
     }
 
     #[test]
@@ -484,18 +402,22 @@ mod tests {
         registers.put(0, "a");
         registers.put(0, "aa");
         registers.put(2, "b");
-        assert_eq!(registers.all_equal().merged(), Some(register("aa")), "two events against one");
+        assert_eq!(
+            merge_of(&registers.all_equal()),
+            Some(register("aa")),
+            "two events against one"
+        );
 
         let mut counters = Copies::new(FieldKind::Counter, 2);
         counters.write(0, &Edit::Add { cell: CELL, amount: -7 });
         counters.write(1, &Edit::Add { cell: CELL, amount: 7 });
-        assert_eq!(counters.all_equal().merged(), Some(Content::Counter(7)));
+        assert_eq!(merge_of(&counters.all_equal()), Some(Content::Counter(7)));
 
         let mut sets = Copies::new(FieldKind::Set, 2);
         sets.write(0, &insert("a"));
         sets.write(1, &insert("b"));
         let both: BTreeSet<Value> = ["a", "b"].map(Value::from).into();
-        assert_eq!(sets.all_equal().merged(), Some(Content::Set(both)));
+        assert_eq!(merge_of(&sets.all_equal()), Some(Content::Set(both)));
     }
 
     #[test]
@@ -505,8 +427,9 @@ mod tests {
         counters.write(1, &Edit::Add { cell: CELL, amount: 5 });
         let all = counters.all_equal();
         for policy in [Policy::Siblings, Policy::Merge] {
+            let preferred = preferred_of(all.versions.iter());
             let shown = all.versions.iter();
-            let shown = shown.filter(|v| Object::is_shown(v, all.preferred(), policy)).count();
+            let shown = shown.filter(|v| is_shown(v, preferred, policy)).count();
             assert_eq!(shown, 1, "the other addition is not in the sum of 5");
         }
     }

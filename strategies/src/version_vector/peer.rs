@@ -1,4 +1,4 @@
-//! What a replica remembers of a peer: which cells it is owed. No vectors are kept of peers, only which cells changed since they were
+//! What a replica remembers of a peer: which cells it is owed, and which of its puts are filed. No vectors are kept of peers, only which cells changed since they were
 //! last sent and which are on their way.
 
 use crate::contract::{Malformed, Pending, Transport};
@@ -15,6 +15,8 @@ pub struct Peer {
     /// Cells that were sent and not acknowledged since, with the number of the first batch that carried their present state.
     in_flight: BTreeMap<Cell, u64>,
     next_batch: u64,
+    /// Its puts below this serial number are filed here.
+    next_put: u64,
     /// This replica came back without its memory and this peer does not know yet.
     pub asking: bool,
 }
@@ -28,6 +30,7 @@ impl Peer {
             changed: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             next_batch: u64::from(incarnation) << 32,
+            next_put: 0,
             asking: incarnation > 0,
         }
     }
@@ -71,6 +74,15 @@ impl Peer {
         }
     }
 
+    /// Whether a put of this peer is to be filed: each one is, once.
+    pub fn files(&mut self, serial: u64) -> bool {
+        let new = serial >= self.next_put;
+        if new {
+            self.next_put = serial + 1;
+        }
+        new
+    }
+
     /// Everything on its way is gone.
     pub fn lost(&mut self) {
         let lost = std::mem::take(&mut self.in_flight);
@@ -94,6 +106,7 @@ impl Peer {
     pub fn save(&self, out: &mut Writer) {
         out.replica(self.id);
         out.uint(self.next_batch);
+        out.uint(self.next_put);
         out.byte(u8::from(self.asking));
         out.count(self.changed.len());
         self.changed.iter().for_each(|cell| out.cell(*cell));
@@ -107,6 +120,7 @@ impl Peer {
     pub fn restore(bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut peer = Peer::new(bytes.replica()?, 0);
         peer.next_batch = bytes.uint()?;
+        peer.next_put = bytes.uint()?;
         peer.asking = bytes.byte()? == 1;
         for _ in 0..bytes.count(2)? {
             peer.changed.insert(bytes.cell()?);

@@ -1,12 +1,18 @@
 //! A replica: cells, peers, and what passes between them.
 
-use super::Policy;
-use super::message::{Message, decode_objects, encode_object, unload_cargo, update_head};
-use super::object::Object;
+use super::entry::{Draft, Entry};
+use super::message::{
+    Message, Put, decode_objects, encode_objects, filed_head, unload_cargo, unload_puts,
+    update_head,
+};
+use super::object::{Naming, Object};
 use super::peer::Peer;
-use super::report::{Shown, report_join};
+use super::report::{report_news, report_own};
 use super::story::Story;
-use super::vector::Actor;
+use super::uplink::Uplink;
+use super::vector::{Actor, Context};
+use super::version::{Version, Write, alternatives_of, compose, merged, preferred_of};
+use super::{Policy, Variant};
 use crate::contract::{
     Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat, Transport,
 };
@@ -15,65 +21,77 @@ use crate::document::{
     Scope,
 };
 use crate::wire::{Reader, Writer};
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One copy of the document.
 #[derive(Debug)]
 pub struct VersionVectorReplica {
+    naming: Naming,
     policy: Policy,
     actor: Actor,
     transport: Transport,
     schema: Schema,
-    /// How many edits the genesis has.
-    genesis_edits: u64,
-    cells: BTreeMap<Cell, Object>,
+    cells: BTreeMap<Cell, Entry>,
     /// By ascending id.
     peers: Vec<Peer>,
+    /// Where this replica's own edits go; `None` where it coordinates them itself.
+    uplink: Option<Uplink>,
 }
 
 impl VersionVectorReplica {
-    pub fn create(policy: Policy, seat: &Seat<'_>) -> Self {
-        let mut cells: BTreeMap<Cell, Object> = BTreeMap::new();
+    pub fn create(variant: Variant, seat: &Seat<'_>) -> Self {
+        let mut cells: BTreeMap<Cell, Entry> = BTreeMap::new();
         for (id, edit) in seat.genesis {
             if let Some((cell, kind)) =
                 edit.cell().and_then(|cell| Some((cell, seat.schema.kind(cell.field)?)))
             {
-                cells.entry(cell).or_default().genesis(kind, *id, edit);
+                cells.entry(cell).or_default().object.genesis(kind, *id, edit);
             }
         }
         let mut peers: Vec<Peer> =
             seat.peers.iter().map(|id| Peer::new(*id, seat.incarnation)).collect();
         peers.sort_by_key(|peer| peer.id);
-        VersionVectorReplica { peers, cells, ..Self::vacant(policy, seat) }
+        let uplink = variant.coordinator(seat).map(|id| Uplink::new(id, seat.incarnation));
+        VersionVectorReplica { peers, cells, uplink, ..Self::vacant(variant, seat) }
     }
 
-    fn vacant(policy: Policy, seat: &Seat<'_>) -> Self {
+    fn vacant(variant: Variant, seat: &Seat<'_>) -> Self {
         VersionVectorReplica {
-            policy,
+            naming: variant.naming(),
+            policy: variant.policy(),
             actor: Actor { replica: seat.replica, incarnation: seat.incarnation },
             transport: seat.transport,
             schema: seat.schema.clone(),
-            genesis_edits: seat.genesis.len() as u64,
             cells: BTreeMap::new(),
             peers: Vec::new(),
+            uplink: None,
         }
     }
 
-    pub fn restore(policy: Policy, seat: &Seat<'_>, saved: &[u8]) -> Result<Self, Malformed> {
+    pub fn restore(variant: Variant, seat: &Seat<'_>, saved: &[u8]) -> Result<Self, Malformed> {
         let mut bytes = Reader::new(saved);
-        let mut replica = Self::vacant(policy, seat);
+        let mut replica = Self::vacant(variant, seat);
         let incarnation = bytes.uint32()?;
-        let mut cells = decode_objects(&mut bytes)?;
+        let mut yours = Vec::new();
+        let mut cells = decode_objects(replica.naming, &mut bytes, &mut yours)?;
+        if !yours.is_empty() {
+            return Err(Malformed("content left out"));
+        }
         for (_, object) in &mut cells {
             for version in &mut object.versions {
                 version.story = Story::restore(&mut bytes)?;
             }
         }
         replica.check(&cells)?;
-        replica.cells = cells.into_iter().collect();
+        let entry = |(cell, object)| (cell, Entry { object, drafts: Vec::new() });
+        replica.cells = cells.into_iter().map(entry).collect();
         for _ in 0..bytes.count(5)? {
             replica.peers.push(Peer::restore(&mut bytes)?);
+        }
+        if let Some(coordinator) = variant.coordinator(seat) {
+            let mut uplink = Uplink::restore(coordinator, &mut bytes)?;
+            replica.restore_drafts(&mut uplink, &mut bytes)?;
+            replica.uplink = Some(uplink);
         }
         bytes.end()?;
         let owed = |peer: &Peer| peer.cells().all(|cell| replica.cells.contains_key(&cell));
@@ -88,13 +106,44 @@ impl VersionVectorReplica {
         if incarnation != seat.incarnation {
             let peers = std::mem::take(&mut replica.peers).into_iter();
             replica.peers = peers.map(|peer| peer.reborn(seat.incarnation)).collect();
+            if let Some(uplink) = &mut replica.uplink {
+                uplink.reborn(seat.incarnation);
+            }
         }
         Ok(replica)
     }
 
+    fn restore_drafts(
+        &mut self,
+        uplink: &mut Uplink,
+        bytes: &mut Reader<'_>,
+    ) -> Result<(), Malformed> {
+        for _ in 0..bytes.count(4)? {
+            let cell = bytes.cell()?;
+            let kind = self.kind(cell)?;
+            let entry = self.cells.get_mut(&cell).ok_or(Malformed("a draft of no cell"))?;
+            for _ in 0..bytes.count(8)? {
+                let draft = Draft::restore(bytes)?;
+                if draft.version.content.kind() != kind {
+                    return Err(Malformed("content of another kind than its field"));
+                }
+                uplink.restore_draft(cell, &draft)?;
+                entry.drafts.push(draft);
+            }
+            if !entry.in_flight() {
+                uplink.is_ready(cell);
+            }
+        }
+        Ok(())
+    }
+
+    fn kind(&self, cell: Cell) -> Result<FieldKind, Malformed> {
+        self.schema.kind(cell.field).ok_or(Malformed("no such field"))
+    }
+
     fn check(&self, cells: &[(Cell, Object)]) -> Result<(), Malformed> {
         for (cell, object) in cells {
-            let kind = self.schema.kind(cell.field).ok_or(Malformed("no such field"))?;
+            let kind = self.kind(*cell)?;
             if object.versions.iter().any(|version| version.content.kind() != kind) {
                 return Err(Malformed("content of another kind than its field"));
             }
@@ -111,7 +160,7 @@ impl VersionVectorReplica {
         let Some(cell) = edit.cell() else {
             let schema = self.schema.clone();
             for (cell, kind) in schema.cells(edit.record()) {
-                if self.cells.get(&cell).is_some_and(|object| object.preferred().is_some()) {
+                if self.cells.get(&cell).is_some_and(Entry::shows_something) {
                     self.edit_cell(cell, kind, id, edit, out);
                 }
             }
@@ -132,53 +181,123 @@ impl VersionVectorReplica {
         edit: &Edit,
         out: &mut Outbox,
     ) {
-        let object = self.cells.entry(cell).or_default();
-        // A change of the only version hides nothing.
-        let replaces =
-            matches!(edit, Edit::Put { .. } | Edit::Delete { .. } | Edit::Resolve { .. });
-        let shown = (replaces || object.versions.len() > 1)
-            .then(|| Shown::of(object.versions.iter(), self.policy).into_owned());
-        out.work(1 + object.vector.len() as u64);
-        for version in &object.versions {
+        let entry = self.cells.entry(cell).or_default();
+        out.work(1 + entry.object.vector.len() as u64);
+        let visible = entry.visible();
+        for version in &visible {
             let moved = if kind == FieldKind::Text { version.content.bytes() } else { 0 };
             out.work_bytes(moved as usize);
         }
-        match edit {
-            Edit::Delete { .. } => object.delete(self.actor, self.policy, kind, id),
-            Edit::Resolve { content, seen, .. } => {
-                object.resolve(self.actor, self.policy, id, content, seen);
+        // A change of the only version hides nothing.
+        let replaces =
+            matches!(edit, Edit::Put { .. } | Edit::Delete { .. } | Edit::Resolve { .. });
+        let reports = replaces || visible.len() > 1;
+        let shown = if reports { ids_of(&visible) } else { Vec::new() };
+        let (write, replaced) = compose(&visible, self.policy, kind, id, edit);
+        let gone = match &mut self.uplink {
+            None => {
+                let context = entry.object.context(self.naming, &replaced);
+                entry.object.put(self.naming, self.actor, &context, write)
             }
-            _ => object.write(self.actor, self.policy, kind, id, edit),
+            Some(uplink) => {
+                let gone = entry.draft(self.actor, write, &replaced);
+                if !entry.in_flight() {
+                    uplink.is_ready(cell);
+                }
+                gone
+            }
+        };
+        if reports {
+            let old = entry.find(&shown, &gone);
+            report_own(cell, &old, &entry.visible(), id, self.policy, out);
         }
-        if let Some(shown) = shown {
-            shown.report_own(cell, object, id, self.policy, out);
+        if self.uplink.is_none() {
+            self.peers.iter_mut().for_each(|peer| peer.owe(cell));
         }
-        self.peers.iter_mut().for_each(|peer| peer.owe(cell));
     }
 
     fn sync(&mut self, to: ReplicaId, out: &mut Outbox) {
         let (transport, incarnation) = (self.transport, self.actor.incarnation);
         let Some(peer) = self.peer(to) else { return };
         if peer.asking {
-            let bytes = Message::Ask { incarnation }.encode();
+            let bytes = Message::Ask { incarnation }.encode(self.naming);
             out.work_bytes(bytes.len());
             out.send(to, bytes, Cargo::default());
         }
+        if self.uplink.as_ref().is_some_and(|uplink| uplink.coordinator == to) {
+            self.send_drafts(to, out);
+        }
+        let Some(peer) = self.peer(to) else { return };
         let Some((batch, cells)) = peer.take_batch(transport) else { return };
         let mut bytes = Writer::new();
+        update_head(batch, &mut bytes);
+        self.send_objects(to, &cells, &[], bytes, out);
+    }
+
+    /// Sends cells whole, after what is in `bytes`.
+    fn send_objects(
+        &self,
+        to: ReplicaId,
+        cells: &[Cell],
+        yours: &[EditId],
+        mut bytes: Writer,
+        out: &mut Outbox,
+    ) {
         let mut cargo = Cargo::default();
-        update_head(batch, cells.len(), &mut bytes);
-        for cell in &cells {
-            let object = self.cells.get(cell).expect("only cells that exist are owed");
-            encode_object(*cell, object, &mut bytes);
-            for version in &object.versions {
-                version.story.load(cargo.elements as usize, version.edit, &mut cargo.ids);
-                cargo.elements += 1;
+        let object =
+            |cell: &Cell| (*cell, &self.cells.get(cell).expect("only cells that exist").object);
+        encode_objects(self.naming, cells.iter().map(object), yours, &mut bytes);
+        for version in cells.iter().flat_map(|cell| &object(cell).1.versions) {
+            version.story.load(cargo.elements as usize, version.edit, &mut cargo.ids);
+            cargo.elements += 1;
+            if !yours.contains(&version.edit) {
                 cargo.content_bytes += version.content.bytes();
             }
         }
         let bytes = bytes.finish();
         out.work(cells.len() as u64);
+        out.work_bytes(bytes.len());
+        out.send(to, bytes, cargo);
+    }
+
+    fn send_drafts(&mut self, to: ReplicaId, out: &mut Outbox) {
+        let Some(uplink) = &mut self.uplink else { return };
+        let mut puts = Vec::new();
+        let mut cargo = Cargo::default();
+        let mut add = |serial, cell, entry: &Entry, draft: &Draft| {
+            let Version { edit, deleted, content, story, .. } = &draft.version;
+            story.load(puts.len(), *edit, &mut cargo.ids);
+            cargo.elements += 1;
+            cargo.content_bytes += content.bytes();
+            puts.push(Put {
+                serial,
+                cell,
+                context: entry.context(self.naming, draft),
+                sequence: edit.sequence,
+                deleted: *deleted,
+                content: content.clone(),
+            });
+        };
+        for (serial, cell) in uplink.again(self.transport) {
+            let entry = &self.cells[&cell];
+            let sent = entry.drafts.iter().find(|draft| draft.serial == Some(serial));
+            let sent = sent.expect("what is on its way is kept");
+            add(serial, cell, entry, sent);
+        }
+        for cell in uplink.take_ready() {
+            let entry = self.cells.get_mut(&cell).expect("only cells that exist");
+            for draft in &mut entry.drafts {
+                uplink.number(cell, draft);
+            }
+            for draft in &entry.drafts {
+                add(draft.serial.expect("just numbered"), cell, entry, draft);
+            }
+        }
+        if puts.is_empty() {
+            return;
+        }
+        out.work(puts.len() as u64);
+        let bytes = Message::Puts { puts }.encode(self.naming);
         out.work_bytes(bytes.len());
         out.send(to, bytes, cargo);
     }
@@ -191,12 +310,12 @@ impl VersionVectorReplica {
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
         out.work_bytes(bytes.len());
-        match Message::decode(bytes)? {
+        match Message::decode(self.naming, bytes)? {
             Message::Update { batch, mut cells } => {
                 self.check(&cells)?;
-                unload_cargo(&mut cells, self.genesis_edits, &cargo.ids);
+                unload_cargo(&mut cells, &cargo.ids);
                 cells.into_iter().for_each(|(cell, object)| self.join(from, cell, object, out));
-                out.send(from, Message::Ack { batch }.encode(), Cargo::default());
+                out.send(from, Message::Ack { batch }.encode(self.naming), Cargo::default());
             }
             Message::Ack { batch } => {
                 if let Some(peer) = self.peer(from) {
@@ -207,10 +326,12 @@ impl VersionVectorReplica {
                 let at = self.peers.binary_search_by_key(&from, |peer| peer.id);
                 if let Ok(at) = at {
                     out.work(self.cells.len() as u64);
-                    let written = self.cells.iter().filter(|(_, object)| object.vector.len() > 0);
+                    let written =
+                        self.cells.iter().filter(|(_, entry)| entry.object.vector.len() > 0);
                     written.for_each(|(cell, _)| self.peers[at].owe(*cell));
                 }
-                out.send(from, Message::Heard { incarnation }.encode(), Cargo::default());
+                let heard = Message::Heard { incarnation }.encode(self.naming);
+                out.send(from, heard, Cargo::default());
             }
             Message::Heard { incarnation } => {
                 let current = incarnation == self.actor.incarnation;
@@ -218,49 +339,192 @@ impl VersionVectorReplica {
                     peer.asking = false;
                 }
             }
+            Message::Puts { puts } => self.coordinate(from, puts, cargo, out)?,
+            Message::Filed { serial, mut cells, yours } => {
+                self.complete(&mut cells, &yours)?;
+                self.check(&cells)?;
+                unload_cargo(&mut cells, &cargo.ids);
+                self.filed(from, serial, cells, out);
+            }
         }
         Ok(())
     }
 
     fn join(&mut self, from: ReplicaId, cell: Cell, incoming: Object, out: &mut Outbox) {
-        let object = self.cells.entry(cell).or_default();
-        out.work((object.vector.len() + incoming.vector.len() + 1) as u64);
-        let order = object.vector.partial_cmp(&incoming.vector);
-        if matches!(order, None | Some(Ordering::Less)) {
-            out.work((object.versions.len() + incoming.versions.len()) as u64);
-            let joined = object.join(incoming);
-            let elsewhere = |edit| knows_elsewhere(&self.cells, cell, edit);
-            let object = &self.cells[&cell];
-            report_join(cell, object, &joined, self.policy, elsewhere, out);
+        let entry = self.cells.entry(cell).or_default();
+        out.work((entry.object.vector.len() + incoming.vector.len() + 1) as u64);
+        out.work((entry.object.versions.len() + incoming.versions.len()) as u64);
+        let shown = ids_of(&entry.visible());
+        let joined = entry.join(self.naming, incoming);
+        if joined.changed {
+            self.report(cell, &shown, &joined.dropped, out);
             let others = self.peers.iter_mut().filter(|peer| peer.id != from);
             others.for_each(|peer| peer.owe(cell));
         }
-        let sender_knows_all = matches!(order, Some(Ordering::Less | Ordering::Equal));
-        if sender_knows_all && let Some(peer) = self.peer(from) {
+        if joined.sender_knows_all
+            && let Some(peer) = self.peer(from)
+        {
             peer.knows(cell);
         }
     }
 
-    fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &Object)> {
+    /// Tells the application what is shown in a cell instead of the versions that these edits made, some of which are gone.
+    fn report(&self, cell: Cell, shown: &[EditId], gone: &[Version], out: &mut Outbox) {
+        let entry = &self.cells[&cell];
+        let elsewhere = |edit| knows_elsewhere(&self.cells, cell, edit);
+        let old = entry.find(shown, gone);
+        report_news(cell, &old, &entry.visible(), self.policy, elsewhere, out);
+    }
+
+    /// Files what the users of another replica did.
+    fn coordinate(
+        &mut self,
+        from: ReplicaId,
+        puts: Vec<Put>,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let known = self.peers.binary_search_by_key(&from, |peer| peer.id);
+        let (Ok(at), None) = (known, &self.uplink) else {
+            return Err(Malformed("puts for somebody who coordinates nothing"));
+        };
+        let Some(last) = puts.last().map(|put| put.serial) else {
+            return Err(Malformed("no puts"));
+        };
+        for put in &puts {
+            if put.content.kind() != self.kind(put.cell)? {
+                return Err(Malformed("content of another kind than its field"));
+            }
+            let entry = self.cells.get(&put.cell);
+            let here = entry.map_or(0, |entry| entry.object.vector.get(self.actor));
+            if put.context.vector.get(self.actor) > here {
+                return Err(Malformed("a context with events that were never made"));
+            }
+        }
+        let yours: Vec<EditId> =
+            puts.iter().map(|put| EditId { origin: from, sequence: put.sequence }).collect();
+        let mut cells = BTreeSet::new();
+        for (put, story) in unload_puts(puts, &cargo.ids) {
+            let (cell, context, write, serial) = put.into_write(from, story);
+            cells.insert(cell);
+            if self.peers[at].files(serial) {
+                self.file(from, cell, &context, write, out);
+                // The answer tells the author all there is to know of this cell, and he insists on one. (Of what comes again, he may have had
+                // an earlier answer.)
+                self.peers[at].knows(cell);
+            }
+        }
+        let cells: Vec<Cell> = cells.into_iter().collect();
+        let mut bytes = Writer::new();
+        filed_head(last, &mut bytes);
+        self.send_objects(from, &cells, &yours, bytes, out);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        from: ReplicaId,
+        cell: Cell,
+        context: &Context,
+        write: Write,
+        out: &mut Outbox,
+    ) {
+        let entry = self.cells.entry(cell).or_default();
+        out.work(1 + (entry.object.vector.len() + entry.object.versions.len()) as u64);
+        // Only a coordinator that came back without its memory may have it already.
+        if entry.object.made_by(write.edit).is_some() {
+            return;
+        }
+        let shown = ids_of(&entry.visible());
+        let gone = entry.object.put(self.naming, self.actor, context, write);
+        self.report(cell, &shown, &gone, out);
+        let others = self.peers.iter_mut().filter(|peer| peer.id != from);
+        others.for_each(|peer| peer.owe(cell));
+    }
+
+    /// Fills in the contents that the coordinator left out: they are in the drafts, or in the object since an earlier answer, or do not
+    /// matter since that version is known to be gone.
+    fn complete(&self, cells: &mut [(Cell, Object)], yours: &[EditId]) -> Result<(), Malformed> {
+        for (cell, object) in cells {
+            let entry = self.cells.get(cell).ok_or(Malformed("an answer about another cell"))?;
+            let kind = self.kind(*cell)?;
+            let left_out = object.versions.iter_mut().filter(|v| yours.contains(&v.edit));
+            for version in left_out {
+                let drafts = entry.drafts.iter().map(|draft| &draft.version);
+                let known = drafts.chain(&entry.object.versions).find(|v| v.edit == version.edit);
+                version.content = match known {
+                    Some(known) if known.deleted == version.deleted => known.content.clone(),
+                    None if entry.object.vector.covers(version.dot) => kind.empty(),
+                    _ => return Err(Malformed("an answer about somebody else's edit")),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// The coordinator has filed this replica's drafts up to a serial number; this is what it made of them.
+    fn filed(
+        &mut self,
+        from: ReplicaId,
+        serial: u64,
+        cells: Vec<(Cell, Object)>,
+        out: &mut Outbox,
+    ) {
+        let Some(uplink) = self.uplink.as_mut().filter(|uplink| uplink.coordinator == from) else {
+            return;
+        };
+        let mut answered = uplink.filed(serial);
+        for (cell, object) in cells {
+            answered.remove(&cell);
+            self.answered(cell, serial, object, out);
+        }
+        // Nobody leaves cells out of an answer but by mistake; what was shown of them is not taken away.
+        for cell in answered {
+            self.answered(cell, serial, Object::default(), out);
+        }
+    }
+
+    fn answered(&mut self, cell: Cell, serial: u64, object: Object, out: &mut Outbox) {
+        let entry = self.cells.get_mut(&cell).expect("an answer about a draft");
+        out.work((object.versions.len() + entry.drafts.len() + 1) as u64);
+        let shown = ids_of(&entry.visible());
+        let joined = entry.join(self.naming, object);
+        let mut gone = joined.dropped;
+        gone.extend(entry.filed(serial));
+        if !entry.drafts.is_empty()
+            && !entry.in_flight()
+            && let Some(uplink) = &mut self.uplink
+        {
+            uplink.is_ready(cell);
+        }
+        self.report(cell, &shown, &gone, out);
+    }
+
+    fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &Entry)> {
         let cell = |record, field| Cell { record: RecordId(record), field: FieldId(field) };
         let range = match scope {
             Scope::Cell(cell) => cell..=cell,
             Scope::Record(record) => cell(record.0, 0)..=cell(record.0, u16::MAX),
             Scope::All | Scope::Partition(_) => cell(0, 0)..=cell(u32::MAX, u16::MAX),
         };
-        let cells = self.cells.range(range).map(|(cell, object)| (*cell, object));
+        let cells = self.cells.range(range).map(|(cell, entry)| (*cell, entry));
         cells.filter(move |(cell, _)| scope.contains(*cell))
     }
 }
 
+fn ids_of(versions: &[&Version]) -> Vec<EditId> {
+    versions.iter().map(|version| version.edit).collect()
+}
+
 /// Whether an edit is known to another cell of the same record.
-fn knows_elsewhere(cells: &BTreeMap<Cell, Object>, cell: Cell, edit: EditId) -> bool {
+fn knows_elsewhere(cells: &BTreeMap<Cell, Entry>, cell: Cell, edit: EditId) -> bool {
     let first = Cell { field: FieldId(0), ..cell };
     let last = Cell { field: FieldId(u16::MAX), ..cell };
-    cells
-        .range(first..=last)
-        .filter(|(other, _)| **other != cell)
-        .any(|(_, object)| object.versions.iter().any(|version| version.story.knows(edit)))
+    let others = cells.range(first..=last).filter(|(other, _)| **other != cell);
+    others.map(|(_, entry)| entry).any(|entry| {
+        let drafts = entry.drafts.iter().map(|draft| &draft.version);
+        entry.object.versions.iter().chain(drafts).any(|version| version.story.knows(edit))
+    })
 }
 
 /// The kind of field that an edit of one cell is for.
@@ -281,9 +545,12 @@ impl Replica for VersionVectorReplica {
             Input::Edit { id, edit } => self.edit(id, edit, out),
             Input::Sync { peer } => self.sync(peer, out),
             Input::Receive { from, bytes, cargo } => self.receive(from, bytes, cargo, out)?,
-            Input::Link { peer, state: LinkState::Lost } => {
-                if let Some(peer) = self.peer(peer) {
+            Input::Link { peer: id, state: LinkState::Lost } => {
+                if let Some(peer) = self.peer(id) {
                     peer.lost();
+                }
+                if let Some(uplink) = self.uplink.as_mut().filter(|up| up.coordinator == id) {
+                    uplink.lost();
                 }
             }
             Input::Link { state: LinkState::Open, .. } | Input::Seat(_) => {}
@@ -293,24 +560,32 @@ impl Replica for VersionVectorReplica {
 
     fn pending(&self, peer: ReplicaId) -> Pending {
         let at = self.peers.binary_search_by_key(&peer, |peer| peer.id);
-        at.map_or_else(|_| Pending::default(), |at| self.peers[at].pending(self.transport))
+        let mut pending =
+            at.map_or_else(|_| Pending::default(), |at| self.peers[at].pending(self.transport));
+        if let Some(uplink) = self.uplink.as_ref().filter(|uplink| uplink.coordinator == peer) {
+            let drafts = uplink.pending(self.transport);
+            pending.edits += drafts.edits;
+            pending.exchange_open |= drafts.exchange_open;
+        }
+        pending
     }
 
     fn length(&self, cell: Cell) -> usize {
-        let preferred = self.cells.get(&cell).and_then(Object::preferred);
-        preferred.map_or(0, |version| version.content.length())
+        let Some(entry) = self.cells.get(&cell) else { return 0 };
+        preferred_of(entry.visible().into_iter()).map_or(0, |version| version.content.length())
     }
 
     fn render(&self, scope: Scope, out: &mut Rendering) {
-        for (cell, object) in self.in_scope(scope) {
+        for (cell, entry) in self.in_scope(scope) {
+            let visible = entry.visible();
             match self.policy {
                 Policy::Merge => {
-                    if let Some(content) = object.merged() {
+                    if let Some(content) = merged(&visible) {
                         out.settled(cell, content);
                     }
                 }
                 Policy::Siblings => {
-                    let alternatives = object.alternatives().into_iter().map(|version| {
+                    let alternatives = alternatives_of(&visible).into_iter().map(|version| {
                         Alternative { mark: version.mark(), content: version.content.clone() }
                     });
                     out.conflict(cell, alternatives.collect());
@@ -322,13 +597,23 @@ impl Replica for VersionVectorReplica {
     fn save(&self, out: &mut Vec<u8>) {
         let mut bytes = Writer::after(std::mem::take(out));
         bytes.uint(u64::from(self.actor.incarnation));
-        bytes.count(self.cells.len());
-        self.cells.iter().for_each(|(cell, object)| encode_object(*cell, object, &mut bytes));
-        for object in self.cells.values() {
-            object.versions.iter().for_each(|version| version.story.save(&mut bytes));
+        let objects = self.cells.iter().map(|(cell, entry)| (*cell, &entry.object));
+        encode_objects(self.naming, objects, &[], &mut bytes);
+        for entry in self.cells.values() {
+            entry.object.versions.iter().for_each(|version| version.story.save(&mut bytes));
         }
         bytes.count(self.peers.len());
         self.peers.iter().for_each(|peer| peer.save(&mut bytes));
+        if let Some(uplink) = &self.uplink {
+            uplink.save(&mut bytes);
+            let drafted = || self.cells.iter().filter(|(_, entry)| !entry.drafts.is_empty());
+            bytes.count(drafted().count());
+            for (cell, entry) in drafted() {
+                bytes.cell(*cell);
+                bytes.count(entry.drafts.len());
+                entry.drafts.iter().for_each(|draft| draft.save(&mut bytes));
+            }
+        }
         *out = bytes.finish();
     }
 
@@ -337,11 +622,17 @@ impl Replica for VersionVectorReplica {
         const ENTRY_BYTES: u64 = 16;
         /// A dot, the number of events, the edit.
         const VERSION_BYTES: u64 = 16 + 8 + 12;
+        /// The same, the number of the draft, and what it hides.
+        const DRAFT_BYTES: u64 = VERSION_BYTES + 8 + 12;
         /// A cell and the number of a batch.
         const OWED_BYTES: u64 = 6 + 8;
         let mut footprint = Footprint::default();
-        for object in self.cells.values() {
-            let mut metadata = ENTRY_BYTES * object.vector.len() as u64;
+        for Entry { object, drafts } in self.cells.values() {
+            let clocks = match self.naming {
+                Naming::Dots => object.vector.len(),
+                Naming::Clocks => object.clocks().iter().map(|clock| clock.len()).sum(),
+            };
+            let mut metadata = ENTRY_BYTES * clocks as u64;
             for version in &object.versions {
                 metadata += VERSION_BYTES;
                 footprint.content_bytes += version.content.bytes();
@@ -351,9 +642,28 @@ impl Replica for VersionVectorReplica {
             } else {
                 footprint.metadata_bytes += metadata;
             }
+            for draft in drafts {
+                footprint.content_bytes += draft.version.content.bytes();
+                footprint.history_bytes += DRAFT_BYTES;
+            }
         }
         let owed = self.peers.iter().flat_map(Peer::cells).count();
         footprint.history_bytes += OWED_BYTES * owed as u64;
         footprint
+    }
+}
+
+impl Entry {
+    /// Whether the user sees anything here.
+    fn shows_something(&self) -> bool {
+        self.visible().iter().any(|version| !version.content.is_empty())
+    }
+
+    /// The versions that these edits made, whether they are still here or among those that have gone.
+    fn find<'a>(&'a self, edits: &[EditId], gone: &'a [Version]) -> Vec<&'a Version> {
+        let drafts = self.drafts.iter().filter(|draft| !draft.landed).map(|draft| &draft.version);
+        let all = gone.iter().chain(&self.object.versions).chain(drafts);
+        let all: Vec<&Version> = all.collect();
+        edits.iter().filter_map(|edit| all.iter().find(|v| v.edit == *edit).copied()).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! What a replica tells its application about a cell that changed.
 
 use super::Policy;
-use super::object::{Joined, Object, Version, preferred_of};
+use super::version::{Version, alternatives_of, is_shown, preferred_of};
 use crate::contract::{Change, Outbox};
 use crate::document::{Cell, EditId};
 use crate::lineage::Lineage;
@@ -28,7 +28,7 @@ impl<'a> Shown<'a> {
         let preferred = preferred_of(versions.clone());
         let (mut stands_on, mut deletes) = (Lineage::new(), Lineage::new());
         for version in versions.clone() {
-            if Object::is_shown(version, preferred, policy) {
+            if is_shown(version, preferred, policy) {
                 stands_on.extend(&version.story.stands_on);
             }
         }
@@ -40,14 +40,6 @@ impl<'a> Shown<'a> {
         Shown { stands_on: Cow::Owned(stands_on), deletes: Cow::Owned(deletes) }
     }
 
-    /// The same, to be kept while the versions change.
-    pub fn into_owned(self) -> Shown<'static> {
-        Shown {
-            stands_on: Cow::Owned(self.stands_on.into_owned()),
-            deletes: Cow::Owned(self.deletes.into_owned()),
-        }
-    }
-
     fn contains(&self, edit: EditId) -> bool {
         self.stands_on.contains(edit) || self.deletes.contains(edit)
     }
@@ -57,56 +49,64 @@ impl<'a> Shown<'a> {
         let deletes = self.deletes.minus(&other.deletes);
         contents.chain(deletes).filter(|edit| !other.contains(*edit))
     }
+}
 
-    /// Reports what an edit by this replica's user did to a cell that showed this before.
-    pub fn report_own(
-        &self,
-        cell: Cell,
-        object: &Object,
-        own: EditId,
-        policy: Policy,
-        out: &mut Outbox,
-    ) {
-        let shown = Shown::of(object.versions.iter(), policy);
-        for edit in self.minus(&shown) {
-            out.change(Change::Replaced { edit, by: own });
-        }
-        if policy == Policy::Merge || object.versions.len() < 2 {
-            return;
-        }
-        // An answer that left something open.
-        let alternatives = object.alternatives();
-        if let [_, _, ..] = alternatives[..]
-            && let Some(open) = alternatives.iter().find(|version| version.edit != own)
-        {
-            out.change(Change::Conflicted { cell, edit: open.edit, with: own });
-        }
+/// Reports what an edit by this replica's user did to a cell that showed `old` before.
+pub fn report_own(
+    cell: Cell,
+    old: &[&Version],
+    new: &[&Version],
+    own: EditId,
+    policy: Policy,
+    out: &mut Outbox,
+) {
+    let before = Shown::of(old.iter().copied(), policy);
+    let after = Shown::of(new.iter().copied(), policy);
+    for edit in before.minus(&after) {
+        out.change(Change::Replaced { edit, by: own });
+    }
+    // An answer may say what another version beside it says already: of equal sums only one is shown.
+    if let Some(preferred) = preferred_of(new.iter().copied()).filter(|_| !after.contains(own)) {
+        out.change(Change::Replaced { edit: own, by: preferred.edit });
+    }
+    for edit in after.minus(&before).filter(|edit| *edit != own) {
+        // Where versions come and go together, an answer may bring some back that its author had replaced before.
+        out.change(Change::Applied { edit });
+    }
+    if policy == Policy::Merge || new.len() < 2 {
+        return;
+    }
+    // An answer that left something open.
+    let alternatives = alternatives_of(new);
+    if let [_, _, ..] = alternatives[..]
+        && let Some(open) = alternatives.iter().find(|version| version.edit != own)
+    {
+        out.change(Change::Conflicted { cell, edit: open.edit, with: own });
     }
 }
 
-/// Reports what a join did. `elsewhere` says whether an edit was known to another cell of the record: then it is a delete that was
-/// reported when it arrived there.
-pub fn report_join(
+/// Reports what came from others to a cell that showed `old` before. `elsewhere` says whether an edit was known to another cell of the
+/// record: then it is a delete that was reported when it arrived there.
+pub fn report_news(
     cell: Cell,
-    object: &Object,
-    joined: &Joined,
+    old: &[&Version],
+    now: &[&Version],
     policy: Policy,
     elsewhere: impl Fn(EditId) -> bool,
     out: &mut Outbox,
 ) {
-    let is_new = |version: &&Version| joined.added.contains(&version.dot);
-    let stayed = object.versions.iter().filter(|version| !is_new(version));
-    let old: Vec<&Version> = joined.dropped.iter().chain(stayed).collect();
+    let is_new = |version: &&&Version| !old.iter().any(|old| old.edit == version.edit);
     let before = Shown::of(old.iter().copied(), policy);
-    let after = Shown::of(object.versions.iter(), policy);
+    let after = Shown::of(now.iter().copied(), policy);
+    let preferred = preferred_of(now.iter().copied());
     for edit in after.minus(&before) {
         if !elsewhere(edit) {
             out.change(Change::Applied { edit });
         }
     }
-    let new: Vec<&Version> = object.versions.iter().filter(is_new).collect();
+    let new: Vec<&Version> = now.iter().filter(is_new).copied().collect();
     let mut hidden = Lineage::new();
-    for edit in new.iter().flat_map(|version| version.story.minus(&old)) {
+    for edit in new.iter().flat_map(|version| version.story.minus(old)) {
         if after.contains(edit) || !hidden.insert(edit) {
             continue;
         }
@@ -115,30 +115,30 @@ pub fn report_join(
         if heir.is_some() && !elsewhere(edit) {
             out.change(Change::Applied { edit });
         }
-        if let Some(heir) = heir.or(object.preferred()) {
+        if let Some(heir) = heir.or(preferred) {
             out.change(Change::Replaced { edit, by: heir.edit });
         }
     }
     for edit in before.minus(&after) {
-        let heir = object.versions.iter().find(|v| v.story.replaced.contains(edit));
-        if let Some(heir) = heir.or(object.preferred()) {
+        let heir = now.iter().copied().find(|v| v.story.replaced.contains(edit));
+        if let Some(heir) = heir.or(preferred) {
             out.change(Change::Replaced { edit, by: heir.edit });
         }
     }
-    if policy == Policy::Siblings && object.versions.len() > 1 {
-        report_rivals(cell, object, &old, out);
+    if policy == Policy::Siblings && now.len() > 1 {
+        report_rivals(cell, old, now, out);
     }
 }
 
 /// Reports every alternative that was not shown before and now stands beside another one.
-fn report_rivals(cell: Cell, object: &Object, old: &[&Version], out: &mut Outbox) {
-    let alternatives = object.alternatives();
+fn report_rivals(cell: Cell, old: &[&Version], now: &[&Version], out: &mut Outbox) {
+    let alternatives = alternatives_of(now);
     if alternatives.len() < 2 {
         return;
     }
     let is_old = |version: &Version| old.iter().any(|old| old.content == version.content);
     let here = alternatives.iter().find(|v| is_old(v)).unwrap_or(&alternatives[0]);
-    for rival in alternatives.iter().filter(|v| v.dot != here.dot && !is_old(v)) {
+    for rival in alternatives.iter().filter(|v| v.edit != here.edit && !is_old(v)) {
         out.change(Change::Conflicted { cell, edit: here.edit, with: rival.edit });
     }
 }

@@ -1,13 +1,16 @@
 //! Which edits a version stands on and which ones it took the place of. For reports only: it rides in cargo, is never looked at
 //! when merging, and costs no work units and no footprint, since the modelled product does not have it.
 
-use super::object::Version;
+use super::version::Version;
 use crate::contract::{CargoIds, Malformed};
 use crate::document::EditId;
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
 static NONE: Lineage = Lineage::new();
+
+/// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
+const MOST_IDS: u64 = 1 << 20;
 
 /// The edits behind one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,9 +97,8 @@ impl Story {
         }
     }
 
-    /// Takes the edits of the `version`-th version from a message's cargo, whatever it holds. `ids` is advanced past them. A range of
-    /// more than `most` edits is no such thing, and is left out.
-    pub fn unload(&mut self, version: usize, most: u64, ids: &mut &[CargoIds]) {
+    /// Takes the edits of the `version`-th version from a message's cargo, whatever it holds. `ids` is advanced past them.
+    pub fn unload(&mut self, version: usize, ids: &mut &[CargoIds]) {
         let mut lists: [Vec<(EditId, u64)>; 3] = Default::default();
         while let Some((next, rest)) = ids.split_first() {
             let Some(n) = (next.element as usize).checked_sub(3 * version) else {
@@ -104,7 +106,7 @@ impl Story {
                 continue;
             };
             let Some(list) = lists.get_mut(n) else { break };
-            let more = next.count.checked_sub(1).filter(|more| *more < most);
+            let more = next.count.checked_sub(1).filter(|more| *more < MOST_IDS);
             let last = more.and_then(|more| next.first.sequence.checked_add(more));
             list.extend(last.map(|last| (next.first, last)));
             *ids = rest;
@@ -189,7 +191,7 @@ mod tests {
         let mut rest = ids.as_slice();
         for (n, story) in stories.iter().enumerate() {
             let mut unloaded = Story { stands_on: lineage(&[n as u64]), ..Story::default() };
-            unloaded.unload(n, 9, &mut rest);
+            unloaded.unload(n, &mut rest);
             assert_eq!(unloaded, *story);
             let mut saved = Writer::new();
             story.save(&mut saved);
@@ -202,13 +204,13 @@ mod tests {
     #[test]
     fn scrambled_cargo_is_tolerated() {
         let mut story = Story::default();
-        let huge = CargoIds { element: 0, first: id(5), count: 10 };
+        let huge = CargoIds { element: 0, first: id(5), count: MOST_IDS + 1 };
         let none = CargoIds { element: 1, first: id(5), count: 0 };
         let falling = [9, 4].map(|n| CargoIds { element: 2, first: id(n), count: 1 });
         let later = CargoIds { element: 77, first: id(5), count: 1 };
         let ids = [huge, none, falling[0], falling[1], later];
         let mut rest = ids.as_slice();
-        story.unload(0, 9, &mut rest);
+        story.unload(0, &mut rest);
         assert_eq!((story, rest.len()), (Story::default(), 1));
     }
 

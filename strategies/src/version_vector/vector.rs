@@ -44,6 +44,21 @@ pub struct Vector {
     entries: Vec<(Actor, u64)>,
 }
 
+/// What somebody had seen of a cell when he wrote to it: all that the vector covers, except for the events that he left open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    pub vector: Vector,
+    /// Events covered by the vector whose versions he did not mean to replace.
+    pub open: Vec<Dot>,
+}
+
+impl Context {
+    /// Whether the version that an event made is replaced by whoever writes in this context.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.vector.covers(dot) && !self.open.contains(&dot)
+    }
+}
+
 impl Vector {
     /// How many events of an actor are covered.
     pub fn get(&self, actor: Actor) -> u64 {
@@ -87,6 +102,16 @@ impl Vector {
         self.entries = joined;
     }
 
+    /// Covers no more than so many events of an actor.
+    pub fn cap(&mut self, actor: Actor, most: u64) {
+        if let Ok(at) = self.entries.binary_search_by_key(&actor, |(actor, _)| *actor) {
+            self.entries[at].1 = self.entries[at].1.min(most);
+            if most == 0 {
+                self.entries.remove(at);
+            }
+        }
+    }
+
     /// Number of events covered, the genesis not counted.
     pub fn events(&self) -> u64 {
         self.entries.iter().fold(0, |sum, (_, counter)| sum.saturating_add(*counter))
@@ -97,11 +122,27 @@ impl Vector {
         self.entries.len()
     }
 
+    /// The entries in order, to arrange vectors that do not compare.
+    pub fn entries(&self) -> &[(Actor, u64)] {
+        &self.entries
+    }
+
+    /// Sets an actor's counter, which grows.
+    pub fn raise(&mut self, dot: Dot) {
+        match self.entries.binary_search_by_key(&dot.actor, |(actor, _)| *actor) {
+            Ok(at) => self.entries[at].1 = self.entries[at].1.max(dot.counter),
+            Err(at) => self.entries.insert(at, (dot.actor, dot.counter)),
+        }
+    }
+
+    /// Writes it: of each actor the distance from the one before, a flag for lives after the first, and the counter.
     pub fn encode(&self, out: &mut Writer) {
         out.count(self.entries.len());
+        let mut last = 0;
         for (actor, counter) in &self.entries {
             let again = actor.incarnation > 0;
-            out.uint(u64::from(actor.replica.0) << 1 | u64::from(again));
+            out.uint(u64::from(actor.replica.0 - last) << 1 | u64::from(again));
+            last = actor.replica.0;
             if again {
                 out.uint(u64::from(actor.incarnation));
             }
@@ -114,7 +155,9 @@ impl Vector {
         let mut entries: Vec<(Actor, u64)> = Vec::with_capacity(count);
         for _ in 0..count {
             let head = bytes.uint()?;
-            let replica = u32::try_from(head >> 1).map_err(|_| Malformed("no such replica"))?;
+            let last = entries.last().map_or(0, |(actor, _)| actor.replica.0);
+            let replica = u32::try_from(head >> 1).ok().and_then(|step| last.checked_add(step));
+            let replica = replica.ok_or(Malformed("no such replica"))?;
             let incarnation = if head & 1 == 1 { bytes.uint32()? } else { 0 };
             let actor = Actor { replica: ReplicaId(replica), incarnation };
             let counter = bytes.uint()?;
@@ -132,21 +175,21 @@ impl Vector {
         Ok(Vector { entries })
     }
 
-    /// Writes an event that this vector covers, and a flag: the place of its actor (0 for the genesis), then the counter.
-    pub fn encode_dot(&self, dot: Dot, flag: bool, out: &mut Writer) {
+    /// Writes an event that this vector covers, with three flags: the place of its actor (0 for the genesis), then the counter.
+    pub fn encode_dot(&self, dot: Dot, flags: u8, out: &mut Writer) {
         let place = self
             .entries
             .binary_search_by_key(&dot.actor, |(actor, _)| *actor)
             .map_or(0, |at| at as u64 + 1);
-        out.uint(place << 1 | u64::from(flag));
+        out.uint(place << 3 | u64::from(flags));
         out.uint(dot.counter);
     }
 
-    /// Reads an event that this vector covers, and the flag.
-    pub fn decode_dot(&self, bytes: &mut Reader<'_>) -> Result<(Dot, bool), Malformed> {
+    /// Reads an event that this vector covers, and the flags.
+    pub fn decode_dot(&self, bytes: &mut Reader<'_>) -> Result<(Dot, u8), Malformed> {
         let head = bytes.uint()?;
         let counter = bytes.uint()?;
-        let dot = match (head >> 1).checked_sub(1) {
+        let dot = match (head >> 3).checked_sub(1) {
             None => Dot { actor: Actor::GENESIS, counter },
             Some(at) => {
                 let (actor, _) = usize::try_from(at)
@@ -160,7 +203,7 @@ impl Vector {
         if !exists || !self.covers(dot) {
             return Err(Malformed("version outside of its vector"));
         }
-        Ok((dot, head & 1 == 1))
+        Ok((dot, (head & 7) as u8))
     }
 }
 
