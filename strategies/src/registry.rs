@@ -27,6 +27,8 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &crdt::OP,
         &crdt::DIGEST,
         &crdt::DIGEST_RGA,
+        &crdt::MERKLE,
+        &crdt::RATELESS,
         &crdt::SCUTTLEBUTT,
         &event_graph::EventGraph,
         &online_only::OnlineOnly,

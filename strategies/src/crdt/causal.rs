@@ -23,6 +23,16 @@ impl Agent {
         Agent::new(replica, incarnation << 16)
     }
 
+    /// Both numbers in one, ordered as agents are.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The agent of [`Agent::bits`].
+    pub fn from_bits(bits: u64) -> Self {
+        Agent(bits)
+    }
+
     /// The replica.
     pub fn replica(self) -> ReplicaId {
         ReplicaId((self.0 >> 32) as u32)

@@ -70,6 +70,22 @@ pub const SCUTTLEBUTT: Crdt = Crdt {
     ..DIGEST
 };
 
+/// The strategy `crdt/merkle`: as [`DIGEST`], but what the other one lacks is found down a Merkle search tree of the changes.
+pub const MERKLE: Crdt = Crdt {
+    name: "crdt/merkle",
+    summary: "CRDTs by anti-entropy: a Merkle search tree of all changes that are not stable yet shows where two replicas differ.",
+    protocol: Protocol::Merkle,
+    ..DIGEST
+};
+
+/// The strategy `crdt/rateless`: as [`MERKLE`], but the differences are decoded from rateless coded symbols.
+pub const RATELESS: Crdt = Crdt {
+    name: "crdt/rateless",
+    summary: "CRDTs by anti-entropy: rateless coded symbols of all changes that are not stable yet are sent until the differences are decoded.",
+    protocol: Protocol::Rateless,
+    ..DIGEST
+};
+
 impl Strategy for Crdt {
     fn name(&self) -> &str {
         self.name

@@ -3,6 +3,7 @@
 //! A message begins with flags (a varint) that say which of its parts follow, in the order of [`Head`] and [`Body`].
 
 use super::log::Entry;
+use super::reconciling::Probe;
 use crate::contract::Malformed;
 use crate::crdt::causal::{Agent, Version};
 use crate::crdt::codec::{
@@ -22,7 +23,8 @@ const NUMBER: u64 = 128;
 const ANSWERS: u64 = 256;
 const COVERS: u64 = 512;
 const REBASE: u64 = 1024;
-const ALL: u64 = 2047;
+const PROBE: u64 = 2048;
+const ALL: u64 = 4095;
 
 /// Everything in a message but what it brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +44,8 @@ pub struct Head {
     pub covers: bool,
     /// How far the sender has the changes of some agents.
     pub ack: Version,
+    /// Part of an exchange that reconciles sets.
+    pub probe: Option<Probe>,
 }
 
 /// What a message brings.
@@ -79,6 +83,7 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
         | flag(head.answers.is_some(), ANSWERS)
         | flag(head.covers, COVERS)
         | flag(head.ack.len() > 0, ACK)
+        | flag(head.probe.is_some(), PROBE)
         | match body {
             Body::Nothing => 0,
             Body::Deltas(_) => DELTAS,
@@ -99,6 +104,9 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
     }
     if head.ack.len() > 0 {
         head.ack.write(&mut writer);
+    }
+    if let Some(probe) = &head.probe {
+        probe.write(&mut writer);
     }
     match body {
         Body::Nothing => {}
@@ -138,8 +146,13 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
     if has(ACK) && ack.len() == 0 {
         return Err(Malformed("an empty acknowledgement"));
     }
+    let probe = if has(PROBE) { Some(Probe::read(&mut reader)?) } else { None };
+    let brings = flags & (DELTAS | OPERATIONS | STATE) != 0;
+    if brings && probe.as_ref().is_some_and(|probe| !matches!(probe, Probe::Found { .. })) {
+        return Err(Malformed("changes come when differences are known"));
+    }
     let (asks, resets, covers) = (has(ASKS), has(RESETS), has(COVERS));
-    let head = Head { version, asks, resets, number, answers, covers, ack };
+    let head = Head { version, asks, resets, number, answers, covers, ack, probe };
     let life = if has(REBASE) { Some(Agent::read(&mut reader)?) } else { None };
     let is_empty = reader.is_empty();
     let brought = match flags & (DELTAS | OPERATIONS | STATE) {

@@ -1,4 +1,4 @@
-//! Replication by version: whoever says how far it has every author's changes can be told exactly what it lacks. Three protocols
+//! Replication by version: whoever says how far it has every author's changes can be told exactly what it lacks. Five protocols
 //! over one log, which differ in nothing but what is said when:
 //!
 //! - [`Protocol::Digest`]: versions are exchanged when a link opens; from then on each side keeps count of what the other one has, and sends
@@ -6,12 +6,14 @@
 //! - [`Protocol::Operations`]: every operation is a message element of its own, with its dependencies; it is sent to every neighbour
 //!   that has not acknowledged it, and waits at the receiver until what it depends on is there.
 //! - [`Protocol::Scuttlebutt`]: the version is sent at every turn, and answered with what it lacks; nothing is pushed.
+//! - [`Protocol::Merkle`], [`Protocol::Rateless`]: no version is told; the two sets of changes are reconciled.
 //!
-//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `returning` (peers far behind), `waiting` (operations that came too early), `message`,
+//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `returning` (peers far behind), `waiting` (operations that came too early), `reconciling` (sets of changes), `message`,
 //! `log`, `save`.
 
 mod log;
 mod message;
+mod reconciling;
 mod replica;
 mod returning;
 mod save;
@@ -40,4 +42,16 @@ pub enum Protocol {
     /// do ([`crate::Pending::edits`] counts it). In a star, where nobody else could bring the same, it asks at once. Elsewhere it
     /// does not, and asks all its neighbours at its own time as everybody does, so that every change passes every link exactly once.
     Scuttlebutt,
+    /// Anti-entropy down a Merkle search tree of all changes that are not stable yet (Auvolat and Taïani, "Merkle search trees: efficient
+    /// state-based CRDTs in open networks", SRDS 2019).
+    Merkle,
+    /// Anti-entropy by rateless coded symbols of the same set (Yang, Gilad and Alizadeh, "Practical rateless set reconciliation", SIGCOMM 2024).
+    Rateless,
+}
+
+impl Protocol {
+    /// Whether sets of changes are reconciled.
+    fn reconciles(self) -> bool {
+        matches!(self, Protocol::Merkle | Protocol::Rateless)
+    }
 }

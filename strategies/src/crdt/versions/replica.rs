@@ -8,6 +8,7 @@
 use super::Protocol;
 use super::log::Entry;
 use super::message::{Body, Brought, Head, read_message, write_message};
+use super::reconciling::{Exchanges, Probe, Sets};
 use super::save;
 use super::store::{Store, Use};
 use crate::contract::{
@@ -22,7 +23,7 @@ use crate::document::{Cell, PartitionId, Rendering, ReplicaId, Scope};
 use crate::wire::Writer;
 
 /// What is known of a peer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Peer {
     /// Its name.
     pub id: ReplicaId,
@@ -40,16 +41,20 @@ pub struct Peer {
     pub misled: bool,
     /// Whether it was sent the whole state since the last [`Input::Sync`]: it is not answered with that again.
     pub offered: bool,
-    /// Number of the last digest sent to it.
+    /// Number of the last digest sent to it, or of the last exchange begun with it.
     pub digests: u64,
     /// What that one said, until it is answered.
     pub asked: Option<Version>,
+    /// Sets that are being reconciled.
+    pub exchanges: Exchanges,
 }
 
 /// What a message is to bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bring {
+pub(super) enum Bring {
     Nothing,
+    /// This replica's version, to be told what it lacks.
+    Version,
     /// What the peer lacks.
     Changes,
     /// The whole state, to begin again from.
@@ -64,6 +69,8 @@ pub struct VersionReplica {
     /// In a star nobody else brings a peer what this replica has for it: changes need not wait for its version.
     pub(super) is_star: bool,
     pub(super) store: Store,
+    /// Where sets are reconciled.
+    pub(super) sets: Sets,
     /// In order of names.
     pub(super) peers: Vec<Peer>,
 }
@@ -81,6 +88,7 @@ impl VersionReplica {
             transport: seat.transport,
             is_star: seat.authority.is_some(),
             store: Store::new(seat, text_order, protocol == Protocol::Operations),
+            sets: Sets::default(),
             peers,
         }
     }
@@ -107,6 +115,11 @@ impl VersionReplica {
             }
             Protocol::Scuttlebutt => {
                 self.ask(at, &mut head);
+                false
+            }
+            Protocol::Merkle | Protocol::Rateless if self.store.members.is_gone(id) => true,
+            Protocol::Merkle | Protocol::Rateless => {
+                head.probe = Some(self.begin(at, out));
                 false
             }
         };
@@ -143,7 +156,8 @@ impl VersionReplica {
         let rebase = rebase.then(|| self.life(peer));
         let reaches = store.log.reaches(base) && rebase.is_none();
         let is_new = !peer.offered || rebase.is_some() && self.transport == Transport::Datagram;
-        let brings = bring != Bring::Nothing && (reaches || is_new);
+        let is_owed = matches!(bring, Bring::Changes | Bring::Rebase);
+        let brings = is_owed && (reaches || is_new);
         let mut cargo = Cargo::default();
         let mut state = Vec::new();
         let body = if !brings || base.reaches(&store.have) && rebase.is_none() {
@@ -226,8 +240,14 @@ impl VersionReplica {
         let at = self.peer(from)?;
         let (head, brought) = read_message(bytes)?;
         out.work_bytes(bytes.len());
-        if head.number.is_some() && self.protocol != Protocol::Scuttlebutt {
+        let reconciles = self.protocol.reconciles();
+        if head.number.is_some() && self.protocol != Protocol::Scuttlebutt
+            || head.probe.is_some() && !reconciles
+        {
             return Err(Malformed("digests belong to another protocol"));
+        }
+        if let Some(Probe::Begin { sender, .. }) = &head.probe {
+            self.greet_again(from, &head, &mut std::iter::once(*sender));
         }
         let (told, used) = self.take(from, &head, brought, cargo, out)?;
         let sealed = self.sealed();
@@ -241,12 +261,28 @@ impl VersionReplica {
                 reply.ack.raise(agent, self.store.have.get(agent));
             }
         }
-        let bring = match used {
+        let mut bring = match used {
             Use::Forgotten => Bring::Rebase,
             _ if head.version.is_some() => Bring::Changes,
             _ => Bring::Nothing,
         };
         let under_way = self.peers[at].offered && self.transport == Transport::Session;
+        let mut head = head;
+        if let Some(probe) = head.probe.take() {
+            if self.store.members.is_gone(from) {
+                bring = Bring::Rebase;
+            } else {
+                let (said, then) = self.probed(at, probe, out)?;
+                reply.probe = said;
+                if bring == Bring::Nothing {
+                    bring = then;
+                }
+                if bring == Bring::Version {
+                    reply.version = Some(self.store.have.clone());
+                    reply.asks = true;
+                }
+            }
+        }
         let (number, is_answer) = (head.number, head.answers.is_some());
         let is_ahead = head.version.as_ref().is_some_and(|theirs| !self.store.have.reaches(theirs));
         self.learn(at, head, &told);
@@ -336,7 +372,9 @@ impl VersionReplica {
 
     /// This replica goes on in a new life: all its peers may take it to have what it left to others.
     fn begin_again(&mut self) {
+        self.sets.clear();
         for peer in &mut self.peers {
+            peer.exchanges = Exchanges::default();
             peer.cursor = self.store.log.start();
             peer.sent = peer.acked.clone();
             (peer.misled, peer.greeted, peer.met) = (true, false, false);
@@ -408,6 +446,7 @@ impl Peer {
             offered: false,
             digests: 0,
             asked: None,
+            exchanges: Exchanges::default(),
         }
     }
 }
@@ -433,6 +472,7 @@ impl Replica for VersionReplica {
                 peer.sent = peer.acked.clone();
                 (peer.greeted, peer.met, peer.offered) = (false, false, false);
                 peer.asked = None;
+                peer.exchanges = Exchanges::default();
             }
             Input::Seat(change) => {
                 let (members, own) = (&mut self.store.members, self.store.agent.replica());
@@ -467,6 +507,10 @@ impl Replica for VersionReplica {
             Protocol::Operations => {
                 Pending { edits: owed.max(u64::from(peer.misled)), exchange_open: under_way }
             }
+            Protocol::Merkle | Protocol::Rateless => Pending {
+                edits: owed.max(u64::from(peer.misled && peer.exchanges.begun.is_none())),
+                exchange_open: peer.exchanges.begun.is_some(),
+            },
             // Speaking also brings what the peer has and this replica lacks.
             Protocol::Scuttlebutt => Pending {
                 edits: owed.saturating_add(peer.acked.beyond(have)),

@@ -2,6 +2,7 @@
 
 use super::Protocol;
 use super::log::{Entry, Log};
+use super::reconciling::Sets;
 use super::replica::{Peer, VersionReplica};
 use super::store::{Burial, Store};
 use super::waiting::{Early, Waiting};
@@ -157,7 +158,8 @@ pub fn restore(
     }
     reader.end()?;
     let (transport, is_star) = (seat.transport, seat.authority.is_some());
-    Ok(VersionReplica { protocol, transport, is_star, store, peers })
+    let sets = Sets::default();
+    Ok(VersionReplica { protocol, transport, is_star, store, sets, peers })
 }
 
 fn restore_store(
