@@ -150,9 +150,32 @@ enum Role {
 #[derive(Debug, Default)]
 pub struct Exchanges {
     /// Begun here.
-    pub begun: Option<Exchange>,
+    begun: Option<Exchange>,
+    /// Whether the end of the one begun here is awaited. Only this is saved: a restored replica has lost its links, and all exchanges with them.
+    pub is_open: bool,
     /// Begun by the peer.
     taken: Option<Exchange>,
+}
+
+impl Exchanges {
+    /// What was begun here goes on.
+    fn hold(&mut self, exchange: Exchange) {
+        self.begun = Some(exchange);
+        self.is_open = true;
+    }
+
+    /// The exchange begun here, if it has this number; it has ended unless it is held again.
+    fn release(&mut self, number: u64) -> Option<Exchange> {
+        let exchange = self.begun.take_if(|exchange| exchange.number == number)?;
+        self.is_open = false;
+        Some(exchange)
+    }
+
+    /// What was begun here is of no use any more.
+    pub fn abandon(&mut self) {
+        self.begun = None;
+        self.is_open = false;
+    }
 }
 
 /// The dots above a floor, as the structure that finds differences.
@@ -282,12 +305,10 @@ impl VersionReplica {
             }
         };
         let began = store.have.news(&Version::new());
-        peer.exchanges.begun = {
-            let sender = store.agent;
-            Some(Exchange { number, sender, floor: floor.clone(), began, role })
-        };
+        let sender = store.agent;
+        peer.exchanges.hold(Exchange { number, sender, floor: floor.clone(), began, role });
         peer.sent.join(&store.have);
-        Probe::Begin { number, sender: store.agent, floor, opening }
+        Probe::Begin { number, sender, floor, opening }
     }
 
     /// Takes a probe. Returns what is said in return, and whether the peer is to get what it lacks.
@@ -311,7 +332,10 @@ impl VersionReplica {
                     match sketch.batch(from, &drift, visited) {
                         Some(batch) => (Some(Probe::Symbols { number, batch }), Bring::Nothing),
                         // Too many for any number of symbols.
-                        None => (None, Bring::Version),
+                        None => {
+                            self.peers[at].exchanges.abandon();
+                            (None, Bring::Version)
+                        }
                     }
                 }
                 _ => nothing,
@@ -330,15 +354,13 @@ impl VersionReplica {
             Probe::Answer { number, answer } => self.descend(at, number, &answer, out)?,
             Probe::Found { number, lacking } => {
                 let exchanges = &mut self.peers[at].exchanges;
-                let slot = match self.protocol {
-                    Protocol::Rateless => &mut exchanges.begun,
-                    _ => &mut exchanges.taken,
+                let ended = match self.protocol {
+                    Protocol::Rateless => exchanges.release(number),
+                    _ => exchanges.taken.take_if(|exchange| exchange.number == number),
                 };
-                let Some(exchange) = slot.take_if(|exchange| exchange.number == number) else {
-                    return Ok(nothing);
-                };
+                let Some(exchange) = ended else { return Ok(nothing) };
                 let known = without(&exchange.began, &lacking);
-                self.settle(at, known);
+                self.settle(at, &known);
                 (None, Bring::Changes)
             }
         })
@@ -364,8 +386,8 @@ impl VersionReplica {
             return Ok((None, Bring::Nothing));
         }
         let store = &self.store;
-        if !store.have.reaches(&floor) {
-            // Everybody is taken to have what this replica lacks: only a version says how far behind it is.
+        if peer.misled || !store.have.reaches(&floor) {
+            // This replica is taken to have what it lacks: only its version says how far behind it is.
             return Ok((None, Bring::Version));
         }
         let began = store.have.news(&Version::new());
@@ -445,8 +467,8 @@ impl VersionReplica {
         out: &mut Outbox,
     ) -> Result<(Option<Probe>, Bring), Malformed> {
         let (have, visited) = (&self.store.have, &mut out.work_units);
-        let slot = &mut self.peers[at].exchanges.begun;
-        let Some(mut exchange) = slot.take_if(|exchange| exchange.number == number) else {
+        let exchanges = &mut self.peers[at].exchanges;
+        let Some(mut exchange) = exchanges.release(number) else {
             return Ok((None, Bring::Nothing));
         };
         let Role::Descending(descent) = &mut exchange.role else { return Err(OTHER) };
@@ -458,11 +480,11 @@ impl VersionReplica {
                 Ok((Some(self.found(at, &exchange, &differences)?), Bring::Changes))
             }
             Step::Ask(question) => {
-                *slot = Some(exchange);
+                exchanges.hold(exchange);
                 Ok((Some(Probe::Ask { number, question }), Bring::Nothing))
             }
             Step::Stale => {
-                *slot = Some(exchange);
+                exchanges.hold(exchange);
                 Ok((None, Bring::Nothing))
             }
         }
@@ -495,17 +517,17 @@ impl VersionReplica {
             dot.counter = have.get(dot.agent) + 1;
         }
         lacking.retain(|dot| known.get(dot.agent) >= dot.counter);
-        self.settle(at, known);
+        self.settle(at, &known);
         Ok(Probe::Found { number: exchange.number, lacking })
     }
 
-    /// What a peer has is known anew.
-    fn settle(&mut self, at: usize, known: Version) {
-        let start = self.store.log.start();
+    /// A peer has all this. It may have more, which it said while the exchange was under way: what is known of it never shrinks here, or the
+    /// log might not reach back to it any more. A peer that lost its memory says so with its version.
+    fn settle(&mut self, at: usize, known: &Version) {
         let peer = &mut self.peers[at];
-        peer.cursor = self.store.log.first_unknown(start, &known);
-        (peer.sent, peer.acked) = (known.clone(), known);
-        peer.misled = false;
+        peer.acked.join(known);
+        peer.sent = peer.acked.clone();
+        peer.cursor = self.store.log.first_unknown(peer.cursor, &peer.acked);
     }
 }
 

@@ -118,6 +118,10 @@ impl VersionReplica {
                 false
             }
             Protocol::Merkle | Protocol::Rateless if self.store.members.is_gone(id) => true,
+            Protocol::Merkle | Protocol::Rateless if peer.misled => {
+                head.asks = true;
+                false
+            }
             Protocol::Merkle | Protocol::Rateless => {
                 head.probe = Some(self.begin(at, out));
                 false
@@ -394,6 +398,8 @@ impl VersionReplica {
                 peer.acked.join(&version);
             }
             peer.met = true;
+            // Versions say all that an exchange would have found out.
+            peer.exchanges.abandon();
             peer.misled &= head.asks || head.number.is_some();
         }
         if head.answers == Some(peer.digests)
@@ -508,8 +514,8 @@ impl Replica for VersionReplica {
                 Pending { edits: owed.max(u64::from(peer.misled)), exchange_open: under_way }
             }
             Protocol::Merkle | Protocol::Rateless => Pending {
-                edits: owed.max(u64::from(peer.misled && peer.exchanges.begun.is_none())),
-                exchange_open: peer.exchanges.begun.is_some(),
+                edits: owed.max(u64::from(peer.misled)),
+                exchange_open: peer.exchanges.is_open || peer.greeted && !peer.met,
             },
             // Speaking also brings what the peer has and this replica lacks.
             Protocol::Scuttlebutt => Pending {

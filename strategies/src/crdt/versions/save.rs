@@ -117,7 +117,8 @@ fn save_peer(peer: &Peer, writer: &mut Writer) {
     peer.sent.write(writer);
     writer.uint(peer.cursor);
     writer.uint(peer.digests);
-    let flags = [peer.greeted, peer.met, peer.misled, peer.offered, peer.asked.is_some()];
+    let (has_asked, is_open) = (peer.asked.is_some(), peer.exchanges.is_open);
+    let flags = [peer.greeted, peer.met, peer.misled, peer.offered, has_asked, is_open];
     writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
     if let Some(asked) = &peer.asked {
         asked.write(writer);
@@ -249,12 +250,13 @@ fn restore_peer(reader: &mut Reader<'_>) -> Result<Peer, Malformed> {
     peer.cursor = reader.uint()?;
     peer.digests = reader.uint()?;
     let flags = reader.byte()?;
-    if flags > 31 {
+    if flags > 63 {
         return Err(Malformed("unknown marks of a peer"));
     }
     let is_set = |bit: u8| flags & 1 << bit != 0;
     (peer.greeted, peer.met, peer.misled, peer.offered) =
         (is_set(0), is_set(1), is_set(2), is_set(3));
+    peer.exchanges.is_open = is_set(5);
     if is_set(4) {
         peer.asked = Some(Version::read(reader)?);
     }
