@@ -43,6 +43,9 @@ pub struct Members {
     told_gone: Vec<ReplicaId>,
     /// Dots by others since then.
     news: u64,
+    /// Whether this replica itself was said to be gone, and has not begun again since: nobody listens to it, so nothing that it finds to be
+    /// stable is.
+    is_outcast: bool,
 }
 
 impl Members {
@@ -52,7 +55,7 @@ impl Members {
         let row = |member: &ReplicaId| (*member, Row::of(Agent::new(*member, 0)));
         let rows = others.map(row).collect();
         let (gone, told, told_gone) = (BTreeMap::new(), Version::new(), Vec::new());
-        Members { rows, gone, told, told_gone, news: 0 }
+        Members { rows, gone, told, told_gone, news: 0, is_outcast: false }
     }
 
     /// A replica is gone; `have` is what is here.
@@ -70,6 +73,11 @@ impl Members {
             None => Agent::new(replica, 0),
         };
         self.rows.entry(replica).or_insert(Row::of(agent));
+    }
+
+    /// This replica itself is said to be gone.
+    pub fn cast_out(&mut self) {
+        self.is_outcast = true;
     }
 
     /// Whether there is nobody else to wait for.
@@ -141,8 +149,9 @@ impl Members {
         Some(Said { has, gone })
     }
 
-    /// Says everything again the next time.
+    /// Says everything again the next time, under a new name.
     pub fn start_over(&mut self) {
+        self.is_outcast = false;
         self.told = Version::new();
         self.news = u64::MAX / 2;
     }
@@ -154,7 +163,7 @@ impl Members {
             let mut of_gone = row.has.iter().filter(|(agent, _)| self.is_gone(agent.replica()));
             of_gone.all(|(agent, counter)| have.get(agent) >= counter)
         };
-        if !self.rows.values().all(|row| agree(row) && heard_out(row)) {
+        if self.is_outcast || !self.rows.values().all(|row| agree(row) && heard_out(row)) {
             return None;
         }
         let mut stable = Version::new();
@@ -190,6 +199,7 @@ impl Members {
         writer.count(self.told_gone.len());
         self.told_gone.iter().for_each(|gone| writer.replica(*gone));
         writer.uint(self.news);
+        writer.byte(u8::from(self.is_outcast));
     }
 
     /// Reads what [`Members::write`] wrote.
@@ -211,7 +221,8 @@ impl Members {
         let told = Version::read(reader)?;
         let told_gone =
             (0..reader.count(1)?).map(|_| reader.replica()).collect::<Result<_, _>>()?;
-        Ok(Members { rows, gone, told, told_gone, news: reader.uint()? })
+        let (news, is_outcast) = (reader.uint()?, reader.byte()? == 1);
+        Ok(Members { rows, gone, told, told_gone, news, is_outcast })
     }
 }
 

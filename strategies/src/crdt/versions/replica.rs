@@ -33,7 +33,7 @@ pub struct Peer {
     pub sent: Version,
     /// Position in the log of the first change that `acked` does not cover.
     pub cursor: u64,
-    /// Whether it was told this replica's version since the link opened.
+    /// Whether it was asked for its version since the link opened.
     pub greeted: bool,
     /// Whether it told its own since.
     pub met: bool,
@@ -105,7 +105,7 @@ impl VersionReplica {
         let changes = match self.protocol {
             Protocol::Digest => {
                 let is_new = !peer.greeted || self.transport == Transport::Datagram;
-                head.asks = !peer.met && is_new;
+                head.asks = !peer.met && is_new || peer.misled;
                 let is_known = self.is_star && !self.store.members.is_gone(id);
                 peer.met || is_known && self.store.log.reaches(self.base(peer))
             }
@@ -178,7 +178,7 @@ impl VersionReplica {
         out.work_bytes(bytes.len());
         out.send(peer.id, bytes, cargo);
         let peer = &mut self.peers[at];
-        peer.greeted |= head.version.is_some();
+        peer.greeted |= head.asks;
         peer.offered |= !state.is_empty();
         if brings {
             peer.sent.join(&self.store.have);
@@ -271,6 +271,7 @@ impl VersionReplica {
             _ => Bring::Nothing,
         };
         let under_way = self.peers[at].offered && self.transport == Transport::Session;
+        let is_asked = head.asks || head.number.is_some();
         let mut head = head;
         if let Some(probe) = head.probe.take() {
             if self.store.members.is_gone(from) {
@@ -298,7 +299,7 @@ impl VersionReplica {
             }
         }
         // What makes it begin again is on its way.
-        if used != Use::Forgotten || !under_way {
+        if used != Use::Forgotten || !under_way || is_asked {
             self.say(at, reply, bring, out);
         }
         self.prune();
@@ -486,8 +487,9 @@ impl Replica for VersionReplica {
                     SeatChange::Gone { replica } if replica != own => {
                         members.leave(replica, &self.store.have);
                     }
+                    SeatChange::Gone { .. } => members.cast_out(),
                     SeatChange::Back { replica } if replica != own => members.join(replica),
-                    _ => {}
+                    SeatChange::Back { .. } => {}
                 }
                 let sealed = self.sealed();
                 self.store.tell(sealed, out);
@@ -504,17 +506,17 @@ impl Replica for VersionReplica {
             (_, Transport::Session) => have.beyond(&peer.sent),
             (_, Transport::Datagram) => have.beyond(&peer.acked),
         };
+        // One that was gone needs at least to hear that it is to begin again; and one that lost its memory must say so, or the peer goes
+        // on where it believes to have stopped.
+        let owed = owed.max(u64::from(self.store.members.is_gone(peer.id) || peer.misled));
         let under_way = !peer.acked.reaches(&peer.sent);
         match self.protocol {
             Protocol::Digest => {
                 Pending { edits: owed, exchange_open: peer.greeted && !peer.met || under_way }
             }
-            // One that lost its memory must say so, or the peer goes on where it believes to have stopped.
-            Protocol::Operations => {
-                Pending { edits: owed.max(u64::from(peer.misled)), exchange_open: under_way }
-            }
+            Protocol::Operations => Pending { edits: owed, exchange_open: under_way },
             Protocol::Merkle | Protocol::Rateless => Pending {
-                edits: owed.max(u64::from(peer.misled)),
+                edits: owed,
                 exchange_open: peer.exchanges.is_open || peer.greeted && !peer.met,
             },
             // Speaking also brings what the peer has and this replica lacks.

@@ -62,8 +62,8 @@ impl Store {
         if !rebase && !remembers && !gives_way {
             return Ok(Use::Gap);
         }
-        // Of two that take each other to be gone, one goes on and the other one comes back.
-        if rebase && self.members.is_gone(from) && from > self.agent.replica() {
+        // Of two that take each other to be gone it is the same.
+        if rebase && self.members.is_gone(from) && !gives_way {
             return Ok(Use::All);
         }
         out.work_bytes(state.len());
