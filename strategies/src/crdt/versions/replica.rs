@@ -39,7 +39,7 @@ pub struct Peer {
     pub met: bool,
     /// Whether it may take this replica for one that remembers more: memory was lost, and the peer has not answered since.
     pub misled: bool,
-    /// Whether it was sent the whole state since the last [`Input::Sync`]: it is not answered with that again.
+    /// Whether it was sent the whole state since one of the two last had an [`Input::Sync`]: it is not answered with that again.
     pub offered: bool,
     /// Number of the last digest sent to it, or of the last exchange begun with it.
     pub digests: u64,
@@ -270,8 +270,9 @@ impl VersionReplica {
             _ if head.version.is_some() => Bring::Changes,
             _ => Bring::Nothing,
         };
+        let is_turn = head.asks || head.number.is_some() && head.answers.is_none();
+        self.peers[at].offered &= !is_turn;
         let under_way = self.peers[at].offered && self.transport == Transport::Session;
-        let is_asked = head.asks || head.number.is_some();
         let mut head = head;
         if let Some(probe) = head.probe.take() {
             if self.store.members.is_gone(from) {
@@ -299,7 +300,7 @@ impl VersionReplica {
             }
         }
         // What makes it begin again is on its way.
-        if used != Use::Forgotten || !under_way || is_asked {
+        if used != Use::Forgotten || !under_way {
             self.say(at, reply, bring, out);
         }
         self.prune();
@@ -389,7 +390,16 @@ impl VersionReplica {
     /// Notes what a message says about its sender.
     fn learn(&mut self, at: usize, head: Head, told: &Version) {
         let peer = &mut self.peers[at];
-        let mut answered = false;
+        if head.answers == Some(peer.digests)
+            && let Some(asked) = peer.asked.take()
+        {
+            peer.misled = false;
+            if head.covers {
+                peer.acked.join(&asked);
+            }
+            // It has told all that it had and this replica lacked. What it had in a life that is over is void.
+            peer.acked.limit(&self.store.have);
+        }
         if let Some(version) = head.version {
             if head.resets {
                 peer.sent = version.clone();
@@ -403,21 +413,8 @@ impl VersionReplica {
             peer.exchanges.abandon();
             peer.misled &= head.asks || head.number.is_some();
         }
-        if head.answers == Some(peer.digests)
-            && let Some(asked) = peer.asked.take()
-        {
-            peer.misled = false;
-            if head.covers {
-                peer.acked.join(&asked);
-            }
-            answered = true;
-        }
         peer.acked.join(&head.ack);
         peer.acked.join(told);
-        if answered {
-            // It has told all that it has and this replica lacked. What it had in a life that is over is void.
-            peer.acked.limit(&self.store.have);
-        }
         peer.sent.join(&peer.acked);
         peer.cursor = self.store.log.first_unknown(peer.cursor, &peer.acked);
     }

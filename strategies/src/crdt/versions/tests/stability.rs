@@ -42,7 +42,7 @@ fn slope(points: &[u64]) -> f64 {
     let (mid_x, mid_y) = ((count - 1.0) / 2.0, points.iter().sum::<u64>() as f64 / count);
     let along = |(n, y): (usize, &u64)| (n as f64 - mid_x) * (*y as f64 - mid_y);
     let above: f64 = points.iter().enumerate().map(along).sum();
-    above / (0..points.len()).map(|n| (n as f64 - mid_x).powi(2)).sum::<f64>()
+    above / (0..points.len()).map(|n| (n as f64 - mid_x) * (n as f64 - mid_x)).sum::<f64>()
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn history(world: &World, me: usize) -> u64 {
 
 #[test]
 fn random_histories_with_members_that_come_and_go() {
-    for (strategy, seed, label) in cases(1500) {
+    for (strategy, seed, label) in cases(100) {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let shape = SHAPES[seed as usize % 3];
         let transport = if seed % 4 < 2 { Transport::Session } else { Transport::Datagram };
