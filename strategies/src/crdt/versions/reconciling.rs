@@ -124,12 +124,18 @@ impl Probe {
     }
 }
 
+/// Numbers of exchanges in each life of a replica, about: one that lost its memory does not know which it has used.
+const NUMBERS_PER_LIFE: u64 = 1 << 24;
+
+/// The number before the first exchange of a replica in some incarnation.
+pub fn number_before(incarnation: u32) -> u64 {
+    u64::from(incarnation) * NUMBERS_PER_LIFE
+}
+
 /// One side of an exchange.
 #[derive(Debug)]
 pub struct Exchange {
     number: u64,
-    /// Who began it.
-    sender: Agent,
     floor: Version,
     /// What this replica had when it began.
     began: Version,
@@ -153,8 +159,11 @@ pub struct Exchanges {
     begun: Option<Exchange>,
     /// Whether the end of the one begun here is awaited. Only this is saved: a restored replica has lost its links, and all exchanges with them.
     pub is_open: bool,
-    /// Begun by the peer.
+    /// Begun by the peer, and not ended.
     taken: Option<Exchange>,
+    /// The last one that the peer began, under the name it had then. Kept and saved, so that doubled datagrams begin nothing anew: what this
+    /// replica has by then is not what the peer speaks of.
+    pub last_taken: Option<(Agent, u64)>,
 }
 
 impl Exchanges {
@@ -169,6 +178,12 @@ impl Exchanges {
         let exchange = self.begun.take_if(|exchange| exchange.number == number)?;
         self.is_open = false;
         Some(exchange)
+    }
+
+    /// The link was lost, and all that was under way with it.
+    pub fn lose(&mut self) {
+        self.abandon();
+        self.taken = None;
     }
 
     /// What was begun here is of no use any more.
@@ -306,7 +321,7 @@ impl VersionReplica {
         };
         let began = store.have.news(&Version::new());
         let sender = store.agent;
-        peer.exchanges.hold(Exchange { number, sender, floor: floor.clone(), began, role });
+        peer.exchanges.hold(Exchange { number, floor: floor.clone(), began, role });
         peer.sent.join(&store.have);
         Probe::Begin { number, sender, floor, opening }
     }
@@ -379,10 +394,10 @@ impl VersionReplica {
         if sender.replica() != peer.id {
             return Err(Malformed("an exchange under somebody else's name"));
         }
-        let is_late = |taken: &Exchange| (taken.sender, taken.number) > (sender, number);
-        if self.transport == Transport::Datagram
-            && peer.exchanges.taken.as_ref().is_some_and(is_late)
-        {
+        let exchanges = &mut peer.exchanges;
+        let (this, last) = (Some((sender, number)), exchanges.last_taken);
+        let is_again = last == this && exchanges.taken.is_some();
+        if self.transport == Transport::Datagram && last >= this && !is_again {
             return Ok((None, Bring::Nothing));
         }
         let store = &self.store;
@@ -396,14 +411,10 @@ impl VersionReplica {
                 if self.protocol != Protocol::Rateless {
                     return Err(OTHER);
                 }
-                let again = peer
-                    .exchanges
-                    .taken
-                    .as_ref()
-                    .is_some_and(|taken| (taken.sender, taken.number) == (sender, number));
-                if !again {
+                if !is_again {
                     let role = Role::Decoding(Decoder::new());
-                    peer.exchanges.taken = Some(Exchange { number, sender, floor, began, role });
+                    exchanges.taken = Some(Exchange { number, floor, began, role });
+                    exchanges.last_taken = this;
                 }
                 self.decode(at, number, &batch, out)
             }
@@ -415,8 +426,11 @@ impl VersionReplica {
                 let set = self.sets.above(self.protocol, &floor, &store.have, visited);
                 let Keys::Tree(tree) = set else { return Err(OTHER) };
                 let answer = answer(tree, &question, visited)?;
-                peer.exchanges.taken =
-                    Some(Exchange { number, sender, floor, began, role: Role::Serving });
+                if !is_again {
+                    let role = Role::Serving;
+                    exchanges.taken = Some(Exchange { number, floor, began, role });
+                    exchanges.last_taken = this;
+                }
                 Ok((Some(Probe::Answer { number, answer }), Bring::Nothing))
             }
         }
@@ -442,10 +456,7 @@ impl VersionReplica {
         match decoder.take(batch, sketch, &drift, visited)? {
             Progress::Done => {
                 let differences = decoder.differences();
-                // Kept, so that a doubled message begins nothing anew.
-                let found = self.found(at, &exchange, &differences)?;
-                self.peers[at].exchanges.taken = Some(exchange);
-                Ok((Some(found), Bring::Changes))
+                Ok((Some(self.found(at, &exchange, &differences)?), Bring::Changes))
             }
             Progress::More { from } => {
                 *slot = Some(exchange);

@@ -8,7 +8,7 @@
 use super::Protocol;
 use super::log::Entry;
 use super::message::{Body, Brought, Head, read_message, write_message};
-use super::reconciling::{Exchanges, Probe, Sets};
+use super::reconciling::{Exchanges, Probe, Sets, number_before};
 use super::save;
 use super::store::{Store, Use};
 use crate::contract::{
@@ -82,6 +82,9 @@ impl VersionReplica {
         peers.sort_by_key(|peer| peer.id);
         for peer in &mut peers {
             peer.misled = seat.incarnation > 0;
+            if protocol.reconciles() {
+                peer.digests = number_before(seat.incarnation);
+            }
         }
         VersionReplica {
             protocol,
@@ -380,7 +383,7 @@ impl VersionReplica {
     fn begin_again(&mut self) {
         self.sets.clear();
         for peer in &mut self.peers {
-            peer.exchanges = Exchanges::default();
+            peer.exchanges.lose();
             peer.cursor = self.store.log.start();
             peer.sent = peer.acked.clone();
             (peer.misled, peer.greeted, peer.met) = (true, false, false);
@@ -476,7 +479,7 @@ impl Replica for VersionReplica {
                 peer.sent = peer.acked.clone();
                 (peer.greeted, peer.met, peer.offered) = (false, false, false);
                 peer.asked = None;
-                peer.exchanges = Exchanges::default();
+                peer.exchanges.lose();
             }
             Input::Seat(change) => {
                 let (members, own) = (&mut self.store.members, self.store.agent.replica());

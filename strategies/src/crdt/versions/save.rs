@@ -2,7 +2,7 @@
 
 use super::Protocol;
 use super::log::{Entry, Log};
-use super::reconciling::Sets;
+use super::reconciling::{Sets, number_before};
 use super::replica::{Peer, VersionReplica};
 use super::store::{Burial, Store};
 use super::waiting::{Early, Waiting};
@@ -117,11 +117,17 @@ fn save_peer(peer: &Peer, writer: &mut Writer) {
     peer.sent.write(writer);
     writer.uint(peer.cursor);
     writer.uint(peer.digests);
-    let (has_asked, is_open) = (peer.asked.is_some(), peer.exchanges.is_open);
-    let flags = [peer.greeted, peer.met, peer.misled, peer.offered, has_asked, is_open];
+    let exchanges = &peer.exchanges;
+    let (has_asked, has_taken) = (peer.asked.is_some(), exchanges.last_taken.is_some());
+    let said = [peer.greeted, peer.met, peer.misled, peer.offered];
+    let flags = said.into_iter().chain([has_asked, exchanges.is_open, has_taken]);
     writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
     if let Some(asked) = &peer.asked {
         asked.write(writer);
+    }
+    if let Some((sender, number)) = exchanges.last_taken {
+        sender.write(writer);
+        writer.uint(number);
     }
 }
 
@@ -150,6 +156,9 @@ pub fn restore(
             return Err(Malformed("a peer's position is out of range"));
         }
         peer.misled |= lost_memory;
+        if lost_memory && protocol.reconciles() {
+            peer.digests = peer.digests.max(number_before(seat.incarnation));
+        }
         peers.push(peer);
     }
     let mut expected: Vec<ReplicaId> = seat.peers.to_vec();
@@ -250,7 +259,7 @@ fn restore_peer(reader: &mut Reader<'_>) -> Result<Peer, Malformed> {
     peer.cursor = reader.uint()?;
     peer.digests = reader.uint()?;
     let flags = reader.byte()?;
-    if flags > 63 {
+    if flags > 127 {
         return Err(Malformed("unknown marks of a peer"));
     }
     let is_set = |bit: u8| flags & 1 << bit != 0;
@@ -259,6 +268,9 @@ fn restore_peer(reader: &mut Reader<'_>) -> Result<Peer, Malformed> {
     peer.exchanges.is_open = is_set(5);
     if is_set(4) {
         peer.asked = Some(Version::read(reader)?);
+    }
+    if is_set(6) {
+        peer.exchanges.last_taken = Some((Agent::read(reader)?, reader.uint()?));
     }
     Ok(peer)
 }
