@@ -5,7 +5,7 @@ mod world;
 
 use super::message::{Brought, read_message};
 use crate::contract::*;
-use crate::crdt::{Crdt, DIGEST, DIGEST_RGA, MERKLE, OP, RATELESS, SCUTTLEBUTT};
+use crate::crdt::{Crdt, DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT};
 use crate::document::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use world::*;
 
 /// Every strategy that replicates by version.
-const STRATEGIES: [Crdt; 6] = [DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT, MERKLE, RATELESS];
+const STRATEGIES: [Crdt; 4] = [DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT];
 
 /// Each of them with each seed, and both in words.
 fn cases(seeds: u64) -> impl Iterator<Item = (Crdt, u64, String)> {
