@@ -31,6 +31,7 @@ mod toy;
 mod wander;
 
 use reconverge_strategies::{Law, Strategy, registry};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
@@ -95,22 +96,31 @@ fn cargo_inert() {
 /// some names, in `RECONVERGE_STRATEGY`, so that the others need not be waited for.
 fn over_registry(law: Law, check: Check) {
     let toy: &'static dyn Strategy = &toy::TOY;
-    let named = std::env::var("RECONVERGE_STRATEGY").unwrap_or_default();
+    let named = std::env::var_os("RECONVERGE_STRATEGY").unwrap_or_default();
+    let named = named.to_string_lossy();
     let judged: Vec<_> = registry()
         .iter()
         .copied()
         .chain([toy])
-        .filter(|strategy| strategy.name().starts_with(&named))
+        .filter(|strategy| strategy.name().starts_with(&*named))
         .collect();
     assert!(!judged.is_empty(), "no strategy begins with {named}");
-    let judges: Vec<_> = judged
-        .into_iter()
-        .map(|strategy| thread::spawn(move || judge(law, strategy, check, PATIENCE)))
-        .collect();
-    let failures: Vec<String> = judges
-        .into_iter()
-        .filter_map(|judge| judge.join().expect("a judge does not panic").err())
-        .collect();
+    // A few at a time, so that patience is measured on each and not on how many there are.
+    let next = AtomicUsize::new(0);
+    let judge_next = || {
+        let mut failures = Vec::new();
+        while let Some(strategy) = judged.get(next.fetch_add(1, Ordering::Relaxed)) {
+            failures.extend(judge(law, *strategy, check, PATIENCE).err());
+        }
+        failures
+    };
+    let failures: Vec<String> = thread::scope(|scope| {
+        let workers = [(); 2].map(|()| scope.spawn(judge_next));
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("a judge does not panic"))
+            .collect()
+    });
     assert!(failures.is_empty(), "{law:?}:\n{}", failures.join("\n"));
 }
 

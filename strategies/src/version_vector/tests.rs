@@ -108,10 +108,6 @@ impl Net {
     fn input(&mut self, n: usize, input: Input<'_>) -> Result<(), Malformed> {
         let mut out = Outbox::new();
         self.replicas[n].handle(CLOCK, input, &mut out)?;
-        if std::env::var("DBG").is_ok_and(|d| self.what.starts_with(&d)) {
-            eprintln!("DBG {n} {input:?}\n   -> {:?}", out.outputs);
-            eprintln!("   shows {:?}", self.rendering(n));
-        }
         for output in out.outputs {
             match output {
                 Output::Send { to, bytes, cargo } => {
