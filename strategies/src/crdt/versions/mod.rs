@@ -8,8 +8,11 @@
 //! - [`Protocol::Scuttlebutt`]: the version is sent at every turn, and answered with what it lacks; nothing is pushed.
 //! - [`Protocol::Merkle`], [`Protocol::Rateless`]: no version is told; the two sets of changes are reconciled.
 //!
-//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `returning` (peers far behind), `waiting` (operations that came too early), `reconciling` (sets of changes), `message`,
-//! `log`, `save`.
+//! What every current member has, [`super::stability`] knows: deleted text goes then. A replica that was presumed gone makes its own changes
+//! again on what the others have become (`returning`).
+//!
+//! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `returning` (peers far behind), `waiting` (operations
+//! that came too early), `reconciling` (sets of changes), `message`, `log`, `save`.
 
 mod log;
 mod message;

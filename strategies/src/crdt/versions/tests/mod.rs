@@ -3,7 +3,7 @@
 mod stability;
 mod world;
 
-use super::message::{Brought, read_message};
+use super::message::{Body, Brought, read_message, write_message};
 use crate::contract::*;
 use crate::crdt::{Crdt, DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT};
 use crate::document::*;
@@ -402,6 +402,51 @@ fn typing_travels_as_one_run_and_deleting_as_one_span() {
     assert!(bytes.len() < 40, "{} bytes", bytes.len());
     world.settle();
     assert_eq!(world.shown(0).get(cell(2, 3)).expect("text").first().length(), 5);
+}
+
+#[test]
+fn operations_travel_one_by_one_and_wait_for_what_they_depend_on() {
+    let mut world = World::new(OP, 3, Shape::Mesh, Transport::Datagram);
+    world.open_all();
+    for (at, key) in "abc".chars().enumerate() {
+        world.edit(0, edit_text(2, at, 0, &key.to_string()));
+    }
+    world.sync(0, 1);
+    let (bytes, cargo) = world.links[&(0, 1)].front().cloned().expect("something to say");
+    let Ok((_, Brought::Operations(entries))) = read_message(&bytes) else { panic!("operations") };
+    assert_eq!((entries.len(), cargo.elements), (3, 3), "typing that goes on is not joined");
+    assert!(entries.iter().all(|entry| entry.saw.len() == 0), "nothing was seen meanwhile");
+    world.deliver(0, 1);
+    world.deliver(1, 0);
+    // Somebody answers, and a third one hears the answer first.
+    world.edit(1, edit_text(2, 3, 0, "d"));
+    world.edit(1, edit_text(2, 4, 0, "e"));
+    let (lacking, other) = (world.replicas[2].length(cell(2, 3)), ReplicaId(2));
+    world.sync(1, 2);
+    let (bytes, cargo) = world.links[&(1, 2)].front().cloned().expect("something to say");
+    let Ok((head, Brought::Operations(mut entries))) = read_message(&bytes) else {
+        panic!("operations")
+    };
+    assert_eq!(entries.len(), 5, "neighbours pass on what they heard");
+    assert_eq!([3, 4].map(|n: usize| entries[n].saw.len()), [1, 0], "each says what is new");
+    entries.drain(..3);
+    let late = Body::Operations(entries.iter().map(|entry| (&entry.delta, &entry.saw)).collect());
+    let late = write_message(&head, &late).expect("two operations");
+    let early = Cargo { elements: 2, ids: Vec::new(), ..cargo };
+    world.links.clear();
+    let from = ReplicaId(1);
+    world.handle(2, Input::Receive { from, bytes: &late, cargo: &early });
+    assert_eq!(world.replicas[2].length(cell(2, 3)), lacking, "they wait");
+    assert_eq!(world.replicas[2].pending(from).edits, 0, "what waits is not passed on");
+    world.restart(2, None);
+    // Not all of them again: the first three alone set the others free.
+    world.sync(0, 2);
+    assert_eq!(world.replicas[0].pending(other).edits, 3);
+    world.deliver(0, 2);
+    let text = world.shown(2).get(cell(2, 3)).expect("a text").first().clone();
+    assert_eq!(text, Content::Text("abcde".into()));
+    world.settle();
+    world.assert_converged("operations");
 }
 
 #[test]
