@@ -23,7 +23,7 @@ use crate::document::{
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One replica's copy.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Cells {
     critical: BTreeMap<Cell, Siblings>,
     /// At the authority: the number up to which it has taken each client's writes.
     arrived: BTreeMap<ReplicaId, u64>,
+    /// The latest time of a grave that was forgotten.
+    forgotten: u64,
     digests: Digests,
     /// Sum over all cells.
     content_bytes: u64,
@@ -52,6 +54,7 @@ impl Cells {
             tombstones: BTreeMap::new(),
             critical: BTreeMap::new(),
             arrived: BTreeMap::new(),
+            forgotten: 0,
             digests: Digests::default(),
             content_bytes: 0,
         }
@@ -92,7 +95,7 @@ impl Cells {
                 emptied.push(*cell);
             }
         }
-        Outcome { dropped, emptied, ..Outcome::of(Place::Record(record), News::Taken) }
+        Outcome { dropped, emptied, grave: true, ..Outcome::of(Place::Record(record), News::Taken) }
     }
 
     fn edit_critical(
@@ -144,14 +147,14 @@ impl Cells {
                 }
                 Outcome::of(place, News::Stale)
             }
-            Ordering::Equal => Outcome::of(place, News::Same),
+            Ordering::Equal => Outcome { grave: true, ..Outcome::of(place, News::Same) },
             Ordering::Greater => {
                 let known = self.tombstones.get(&record).and_then(|old| old.edit);
                 if let Some(edit) = new.edit.filter(|_| new.edit != known) {
                     out.change(Change::Applied { edit });
                 }
                 let dropped = self.bury(record, new, out);
-                Outcome { dropped, ..Outcome::of(place, News::Taken) }
+                Outcome { dropped, grave: true, ..Outcome::of(place, News::Taken) }
             }
         }
     }
@@ -300,10 +303,11 @@ impl Cells {
         self.content_bytes -= siblings.content_bytes();
         let news = siblings.merge(cell, theirs, out);
         self.content_bytes += siblings.content_bytes();
+        let grave = siblings.versions().is_empty();
         if matches!(news, News::Taken | News::Joined) {
             self.digests.touch(cell);
         }
-        Outcome::of(Place::Cell(cell), news)
+        Outcome { grave, ..Outcome::of(Place::Cell(cell), news) }
     }
 
     fn held_stamp(&self, cell: Cell) -> Stamp {
@@ -404,7 +408,8 @@ impl Store for Cells {
         }
         let tombstones = updates.tombstones.iter().map(|(_, stamp)| stamp);
         let mut stamps = tombstones.chain(updates.cells.iter().map(|(_, stamp, _)| stamp));
-        let own = |stamp: &Stamp| self.decides() && stamp.replica == from;
+        let own =
+            |stamp: &Stamp| self.decides() && stamp.replica == from && stamp.pending() > Some(0);
         if stamps.all(|stamp| stamp.pending().is_none() || own(stamp)) {
             Ok(())
         } else {
@@ -412,7 +417,13 @@ impl Store for Cells {
         }
     }
 
-    fn write(&self, to: ReplicaId, places: &[Place], writer: &mut Writer, cargo: &mut Cargo) {
+    fn write(
+        &self,
+        to: ReplicaId,
+        places: &[Place],
+        writer: &mut Writer,
+        cargo: &mut Cargo,
+    ) -> usize {
         let mut selection = Selection {
             arrived: self.arrived.get(&to).copied().unwrap_or(0),
             ..Selection::default()
@@ -431,7 +442,7 @@ impl Store for Cells {
                 }
             }
         }
-        selection.write(self.rules, writer, cargo);
+        selection.write(self.rules, writer, cargo)
     }
 
     fn merge(
@@ -510,12 +521,108 @@ impl Store for Cells {
         }
     }
 
-    fn written(&self) -> Vec<Place> {
+    fn places(&self, since_beginning: bool) -> Vec<Place> {
+        let least = if since_beginning { 1 } else { 0 };
         let tombstones = self.tombstones.keys().map(|record| Place::Record(*record));
-        let cells = self.cells.iter().filter(|(_, held)| held.stamp > Stamp::GENESIS);
-        let critical = self.critical.iter().filter(|(_, siblings)| siblings.newest() > 0);
+        let cells = self.cells.iter().filter(|(_, held)| held.stamp.time >= least);
+        let critical = self.critical.iter().filter(|(_, siblings)| siblings.newest() >= least);
         let cells = cells.map(|(cell, _)| *cell).chain(critical.map(|(cell, _)| *cell));
-        tombstones.chain(cells.map(Place::Cell)).collect()
+        let mut places: Vec<Place> = tombstones.chain(cells.map(Place::Cell)).collect();
+        places.sort_unstable();
+        places
+    }
+
+    fn named(updates: &Updates<'_>) -> (BTreeSet<Place>, usize) {
+        let tombstones = updates.tombstones.iter().map(|(record, _)| Place::Record(*record));
+        let cells = updates.cells.iter().map(|(cell, ..)| Place::Cell(*cell));
+        let critical = updates.critical.iter().map(|(cell, _)| Place::Cell(*cell));
+        let versions = updates.critical.iter().map(|(_, raw)| 1 + raw.versions.len());
+        let elements = updates.tombstones.len() + updates.cells.len() + versions.sum::<usize>();
+        (tombstones.chain(cells).chain(critical).collect(), elements)
+    }
+
+    fn ruled_by(&self, place: Place) -> Place {
+        match place {
+            Place::Cell(cell) if !self.asks_about(cell) => Place::Record(cell.record),
+            _ => place,
+        }
+    }
+
+    /// Own writes in a deleted record that may have arrived before or after the deletion wait for it to be there.
+    fn grave(&self, place: Place) -> Option<u64> {
+        match place {
+            Place::Record(record) => {
+                let stamp = self.tombstones.get(&record)?.stamp;
+                let mut cells = self.cells.range(cells_of(record));
+                let waits = stamp.pending().is_some()
+                    || self.rules.orders_by_arrival()
+                        && cells.any(|(_, held)| held.stamp.pending().is_some());
+                (!waits).then_some(stamp.time)
+            }
+            Place::Cell(cell) => {
+                let siblings = self.critical.get(&cell)?;
+                siblings.versions().is_empty().then(|| siblings.newest())
+            }
+        }
+    }
+
+    fn has_passed(&self, wall: WallTime, time: u64) -> bool {
+        self.clock.has_passed(wall, time)
+    }
+
+    fn forget(&mut self, grave: Place) -> Option<EditId> {
+        let (time, edit) = match grave {
+            Place::Record(record) => {
+                let tombstone = self.tombstones.remove(&record)?;
+                (tombstone.stamp.time, tombstone.edit)
+            }
+            Place::Cell(cell) => {
+                let siblings = self.critical.remove(&cell)?;
+                (siblings.newest(), siblings.emptied())
+            }
+        };
+        self.learn_forgotten(time);
+        edit
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn learn_forgotten(&mut self, time: u64) {
+        self.clock.pass(time);
+        self.forgotten = self.forgotten.max(time);
+    }
+
+    fn purge(&mut self, place: Place, by: Option<EditId>, out: &mut Outbox) -> Place {
+        let Place::Cell(cell) = place else { return place };
+        if let Some(siblings) = self.critical.get_mut(&cell) {
+            self.content_bytes -= siblings.content_bytes();
+            self.digests.touch(cell);
+            siblings.purge(by, out);
+            return place;
+        }
+        let stamp = self.held_stamp(cell).next();
+        self.drop_cell(cell, by, out);
+        // An own write that waits for its number has been deleted by the authority, which needs no grave of it.
+        if stamp.pending().is_none() && stamp > self.tombstone_stamp(cell.record) {
+            self.bury(cell.record, Tombstone { stamp, edit: by }, out);
+        }
+        Place::Record(cell.record)
+    }
+
+    fn renew(&mut self, wall: WallTime, place: Place) {
+        let Place::Cell(cell) = place else { return };
+        let forgotten = self.forgotten;
+        if let Some(held) = self.cells.get_mut(&cell)
+            && held.stamp.time <= forgotten
+        {
+            held.stamp = self.clock.stamp(wall, forgotten);
+        }
+        if let Some(siblings) = self.critical.get_mut(&cell) {
+            siblings.renew(|newest| self.clock.stamp(wall, newest.max(forgotten)));
+            self.digests.touch(cell);
+        }
     }
 
     fn length(&self, cell: Cell) -> usize {
@@ -571,6 +678,7 @@ impl Store for Cells {
 
     fn save(&self, writer: &mut Writer) {
         writer.uint(self.clock.last);
+        writer.uint(self.forgotten);
         writer.count(self.arrived.len());
         for (client, number) in &self.arrived {
             writer.replica(*client);
@@ -599,6 +707,7 @@ impl Store for Cells {
     fn restore(seat: &Seat<'_>, rules: Rules, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut document = Self::empty(seat, rules);
         document.clock.resume(reader.uint()?)?;
+        document.forgotten = reader.uint()?;
         for _ in 0..reader.count(2)? {
             document.arrived.insert(reader.replica()?, reader.uint()?);
         }

@@ -1,23 +1,61 @@
-//! What last-writer-wins replicas say to each other.
+//! What last-writer-wins replicas say to each other: batches of updates, and acknowledgements of them.
+//!
+//! A message begins with a byte that says what it is. An acknowledgement (0; over datagrams 1) holds the number of the batch and, over
+//! datagrams, the number of the next batch of its sender: of earlier ones that have not come yet, what matters will be repeated. An
+//! authority adds what became of the writes in the batch. A batch (2 and flags) holds its number, how far below it the earliest batch lies
+//! that may be repeated, for a snapshot the number up to which the receiver's batches have come and the latest time of a grave that was
+//! forgotten, and then updates.
 
 use super::store::{Receipts, Rules, Store};
 use crate::contract::Malformed;
 use crate::wire::{Reader, Writer};
 
-/// One message: a leading byte, a batch number, and what belongs to it.
+const ACKNOWLEDGEMENT: u8 = 0;
+const ACKNOWLEDGEMENT_WITH_FLOOR: u8 = 1;
+const BATCH: u8 = 2;
+const ASKS_EVERYTHING: u8 = 4;
+const ASKS_SNAPSHOT: u8 = 8;
+const IS_SNAPSHOT: u8 = 16;
+
+/// One message.
 pub(crate) enum Message<U> {
     /// Latest values.
-    Batch { number: u64, ask: Ask, updates: U },
-    /// A batch has come. An authority adds what became of the writes in it.
-    Acknowledge { number: u64, receipts: Receipts },
+    Batch { head: Head, updates: U },
+    /// A batch has come.
+    Acknowledge(Acknowledgement),
 }
 
-/// What the sender of a batch wants in return.
+/// What a batch says beside its updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ask {
-    Nothing,
-    /// All that the receiver has.
-    Everything,
+pub(crate) struct Head {
+    pub number: u64,
+    /// Batches below this number will not be repeated.
+    pub lowest: u64,
+    /// The sender wants all that the receiver has.
+    pub asks_everything: bool,
+    /// The sender has lost memory and wants a snapshot; what it sends may be long deleted.
+    pub asks_snapshot: bool,
+    /// Where all that the sender has is in here.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// What a snapshot adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// One more than the latest batch of the receiver that was taken.
+    pub received: u64,
+    /// The latest time in a grave that the sender has forgotten.
+    pub forgotten: u64,
+}
+
+/// That a batch has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledgement {
+    pub number: u64,
+    /// The next batch of who acknowledges; where messages overtake each other.
+    pub floor: Option<u64>,
+    /// What an authority did with the writes in the batch.
+    pub receipts: Receipts,
 }
 
 impl<U> Message<U> {
@@ -29,10 +67,27 @@ impl<U> Message<U> {
         let kind = reader.byte()?;
         let number = reader.uint()?;
         let message = match kind {
-            0 => Message::Acknowledge { number, receipts: read_receipts(rules, &mut reader)? },
-            1 | 2 => {
-                let ask = if kind == 2 { Ask::Everything } else { Ask::Nothing };
-                Message::Batch { number, ask, updates: S::read(rules, &mut reader)? }
+            ACKNOWLEDGEMENT | ACKNOWLEDGEMENT_WITH_FLOOR => {
+                let with_floor = kind == ACKNOWLEDGEMENT_WITH_FLOOR;
+                let floor = if with_floor { Some(reader.uint()?) } else { None };
+                let receipts = read_receipts(rules, &mut reader)?;
+                Message::Acknowledge(Acknowledgement { number, floor, receipts })
+            }
+            _ if kind & !(ASKS_EVERYTHING | ASKS_SNAPSHOT | IS_SNAPSHOT) == BATCH => {
+                let lowest = number.checked_sub(reader.uint()?);
+                let mut snapshot = None;
+                if kind & IS_SNAPSHOT != 0 {
+                    let (received, forgotten) = (reader.uint()?, reader.uint()?);
+                    snapshot = Some(Snapshot { received, forgotten });
+                }
+                let head = Head {
+                    number,
+                    lowest: lowest.ok_or(Malformed("a batch before the first"))?,
+                    asks_everything: kind & ASKS_EVERYTHING != 0,
+                    asks_snapshot: kind & ASKS_SNAPSHOT != 0,
+                    snapshot,
+                };
+                Message::Batch { head, updates: S::read(rules, &mut reader)? }
             }
             _ => return Err(Malformed("unknown kind of message")),
         };
@@ -45,32 +100,42 @@ impl<U> Message<U> {
 pub(crate) fn recode<S: Store>(rules: Rules, bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut writer = Writer::new();
     match Message::read::<S>(rules, bytes)? {
-        Message::Batch { number, ask, updates } => {
-            write_batch_head(&mut writer, number, ask);
+        Message::Batch { head, updates } => {
+            head.write(&mut writer);
             S::rewrite(rules, &updates, &mut writer);
         }
-        Message::Acknowledge { number, receipts } => {
-            write_acknowledgement(rules, &mut writer, number, &receipts);
-        }
+        Message::Acknowledge(acknowledgement) => acknowledgement.write(rules, &mut writer),
     }
     Ok(writer.finish())
 }
 
-pub(crate) fn write_batch_head(writer: &mut Writer, number: u64, ask: Ask) {
-    writer.byte(if ask == Ask::Everything { 2 } else { 1 });
-    writer.uint(number);
+impl Head {
+    pub fn write(&self, writer: &mut Writer) {
+        let flag = |yes, flag| if yes { flag } else { 0 };
+        writer.byte(
+            BATCH
+                | flag(self.asks_everything, ASKS_EVERYTHING)
+                | flag(self.asks_snapshot, ASKS_SNAPSHOT)
+                | flag(self.snapshot.is_some(), IS_SNAPSHOT),
+        );
+        writer.uint(self.number);
+        writer.uint(self.number - self.lowest);
+        if let Some(Snapshot { received, forgotten }) = self.snapshot {
+            writer.uint(received);
+            writer.uint(forgotten);
+        }
+    }
 }
 
-pub(crate) fn write_acknowledgement(
-    rules: Rules,
-    writer: &mut Writer,
-    number: u64,
-    receipts: &Receipts,
-) {
-    writer.byte(0);
-    writer.uint(number);
-    if rules.orders_by_arrival() {
-        write_receipts(writer, receipts);
+impl Acknowledgement {
+    pub fn write(&self, rules: Rules, writer: &mut Writer) {
+        let with_floor = self.floor.is_some();
+        writer.byte(if with_floor { ACKNOWLEDGEMENT_WITH_FLOOR } else { ACKNOWLEDGEMENT });
+        writer.uint(self.number);
+        self.floor.into_iter().for_each(|floor| writer.uint(floor));
+        if rules.orders_by_arrival() {
+            write_receipts(writer, &self.receipts);
+        }
     }
 }
 

@@ -17,17 +17,15 @@ use crate::document::{
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All fields of a record that somebody has written to, and when that was.
 #[derive(Clone, Debug)]
 struct Record {
     stamp: Stamp,
     fields: BTreeMap<FieldId, Field>,
-    /// The edit that made it what it is; for reports only.
+    /// The edit that made it what it is, of a deleted record the deletion; for reports only.
     head: Option<EditId>,
-    /// The last deletion that it stands on; for reports only.
-    deletion: Option<EditId>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +37,7 @@ struct Field {
 
 impl Record {
     fn new() -> Self {
-        Record { stamp: Stamp::GENESIS, fields: BTreeMap::new(), head: None, deletion: None }
+        Record { stamp: Stamp::GENESIS, fields: BTreeMap::new(), head: None }
     }
 
     fn field(&mut self, field: FieldId, kind: FieldKind) -> &mut Field {
@@ -51,11 +49,9 @@ impl Record {
         self.fields.values().map(|field| field.content.bytes()).sum()
     }
 
-    /// Every edit that is part of it.
-    fn lineage(&self) -> Lineage {
-        let mut lineage = Lineage::new();
-        self.fields.values().for_each(|field| lineage.extend(&field.lineage));
-        lineage
+    /// The deletion, where that is all it is.
+    fn deletion(&self) -> Option<EditId> {
+        self.head.filter(|_| self.fields.is_empty())
     }
 }
 
@@ -73,6 +69,8 @@ pub(crate) struct Records {
     schema: Schema,
     clock: StampClock,
     records: BTreeMap<RecordId, Record>,
+    /// The latest time of a grave that was forgotten.
+    forgotten: u64,
     digests: Digests,
     /// Sum over all records.
     content_bytes: u64,
@@ -84,6 +82,7 @@ impl Records {
             schema: seat.schema.clone(),
             clock: StampClock::new(rules.source, seat.replica, seat.incarnation),
             records: BTreeMap::new(),
+            forgotten: 0,
             digests: Digests::default(),
             content_bytes: 0,
         }
@@ -91,13 +90,14 @@ impl Records {
 
     fn delete(&mut self, wall: WallTime, id: EditId, place: RecordId, out: &mut Outbox) {
         let record = self.records.entry(place).or_insert_with(Record::new);
+        let deletion = record.deletion();
         let fields = std::mem::take(&mut record.fields);
         record.stamp = self.clock.stamp(wall, record.stamp.time);
         let edits = fields.values().flat_map(|field| field.lineage.iter());
-        for edit in edits.chain(record.deletion) {
+        for edit in edits.chain(deletion) {
             out.change(Change::Replaced { edit, by: id });
         }
-        (record.head, record.deletion) = (Some(id), Some(id));
+        record.head = Some(id);
         out.work(1 + fields.len() as u64);
         for (field, old) in fields {
             self.content_bytes -= old.content.bytes();
@@ -114,13 +114,12 @@ impl Records {
     ) -> Outcome {
         let here = self.records.get(&raw.record).map_or(Stamp::GENESIS, |record| record.stamp);
         let order = raw.stamp.cmp(&here);
-        out.work(1);
+        out.work(1 + raw.fields.len() as u64);
         if order != Ordering::Equal {
             let mut theirs = Record { stamp: raw.stamp, ..Record::new() };
             theirs.head = ids::one(unloader.element(element));
-            theirs.deletion = ids::one(unloader.element(element + 1));
             for (n, (field, content)) in raw.fields.iter().enumerate() {
-                let lineage = ids::lineage(unloader.element(element + 2 + n));
+                let lineage = ids::lineage(unloader.element(element + 1 + n));
                 out.work_bytes(content.len());
                 theirs.fields.insert(*field, Field { content: content.to_content(), lineage });
             }
@@ -134,18 +133,23 @@ impl Records {
             Ordering::Equal => News::Same,
             Ordering::Greater => News::Taken,
         };
-        Outcome::of(Place::Record(raw.record), news)
+        let grave = news != News::Stale && raw.fields.is_empty();
+        Outcome { grave, ..Outcome::of(Place::Record(raw.record), news) }
     }
 
     /// Reports the edits that arrived in a record which is older than what is here.
     fn report_loser(&self, place: RecordId, theirs: &Record, out: &mut Outbox) {
         let ours = &self.records[&place];
         let Some(by) = ours.head else { return };
-        let deletion = theirs.deletion.filter(|_| theirs.deletion != ours.deletion);
-        for edit in theirs.lineage().minus(&ours.lineage()).chain(deletion) {
-            if edit != by {
+        for (field, Field { lineage, .. }) in &theirs.fields {
+            let here = ours.fields.get(field);
+            let here = here.map_or(const { &Lineage::new() }, |field| &field.lineage);
+            for edit in lineage.minus(here).filter(|edit| *edit != by) {
                 out.change(Change::Replaced { edit, by });
             }
+        }
+        if let Some(edit) = theirs.deletion().filter(|edit| *edit != by) {
+            out.change(Change::Replaced { edit, by });
         }
     }
 
@@ -154,22 +158,32 @@ impl Records {
         self.content_bytes += new.content_bytes();
         let old = self.records.remove(&place).unwrap_or_else(Record::new);
         self.content_bytes -= old.content_bytes();
-        for field in old.fields.keys().chain(new.fields.keys()) {
-            let content = |record: &Record| record.fields.get(field).map(|f| f.content.clone());
-            if content(&old) != content(&new) {
+        let (was, is) = (old.deletion(), new.deletion());
+        let mut report = |edit, by| match by {
+            None => out.change(Change::Applied { edit }),
+            Some(by) => out.change(Change::Replaced { edit, by }),
+        };
+        is.filter(|_| is != was).into_iter().for_each(|edit| report(edit, None));
+        for (field, Field { content, lineage }) in &new.fields {
+            let before = old.fields.get(field);
+            if before.is_none_or(|before| before.content != *content) {
                 self.digests.touch(Cell { record: place, field: *field });
             }
+            let before = before.map_or(const { &Lineage::new() }, |before| &before.lineage);
+            lineage.minus(before).for_each(|edit| report(edit, None));
         }
-        let (before, after) = (old.lineage(), new.lineage());
-        let deletion = new.deletion.filter(|_| new.deletion != old.deletion);
-        for edit in after.minus(&before).chain(deletion) {
-            out.change(Change::Applied { edit });
-        }
-        if let Some(by) = new.head {
-            let deletion = old.deletion.filter(|_| new.deletion != old.deletion);
-            for edit in before.minus(&after).chain(deletion) {
-                out.change(Change::Replaced { edit, by });
+        for (field, Field { lineage, .. }) in &old.fields {
+            let after = new.fields.get(field);
+            if after.is_none() {
+                self.digests.touch(Cell { record: place, field: *field });
             }
+            let after = after.map_or(const { &Lineage::new() }, |after| &after.lineage);
+            if new.head.is_some() {
+                lineage.minus(after).for_each(|edit| report(edit, new.head));
+            }
+        }
+        if let (Some(edit), true, Some(_)) = (was, is != was, new.head) {
+            report(edit, new.head);
         }
         self.records.insert(place, new);
     }
@@ -207,12 +221,15 @@ impl Store for Records {
         let outcome = Outcome::of(Place::Record(edit.record()), News::Taken);
         if let Edit::Delete { record } = edit {
             self.delete(wall, id, *record, out);
-            return Ok(outcome);
+            return Ok(Outcome { grave: true, ..outcome });
         }
         let (cell, kind) =
             target(&self.schema, edit).ok_or(Malformed("the edit does not fit the schema"))?;
         let record = self.records.entry(cell.record).or_insert_with(Record::new);
         record.stamp = self.clock.stamp(wall, record.stamp.time);
+        if let Some(edit) = record.deletion() {
+            out.change(Change::Replaced { edit, by: id });
+        }
         record.head = Some(id);
         let field = record.field(cell.field, kind);
         if matches!(edit, Edit::Put { .. }) {
@@ -275,8 +292,14 @@ impl Store for Records {
         }
     }
 
-    /// Elements of the cargo are for each record the edit that made it, its deletion, and its fields.
-    fn write(&self, _: ReplicaId, places: &[Place], writer: &mut Writer, cargo: &mut Cargo) {
+    /// Elements of the cargo are for each record the edit that made it, and its fields.
+    fn write(
+        &self,
+        _: ReplicaId,
+        places: &[Place],
+        writer: &mut Writer,
+        cargo: &mut Cargo,
+    ) -> usize {
         let record = |place: &Place| match place {
             Place::Record(record) => self.records.get_key_value(record),
             Place::Cell(_) => None,
@@ -289,8 +312,7 @@ impl Store for Records {
             record.stamp.write(writer);
             writer.count(record.fields.len());
             ids::load_one(cargo, element, record.head);
-            ids::load_one(cargo, element + 1, record.deletion);
-            element += 2;
+            element += 1;
             for (field, Field { content, lineage }) in &record.fields {
                 writer.uint(u64::from(field.0));
                 writer.content(content);
@@ -303,6 +325,7 @@ impl Store for Records {
             }
             cargo.elements += record.fields.len().max(1) as u64;
         }
+        element
     }
 
     fn merge(
@@ -319,13 +342,66 @@ impl Store for Records {
         for raw in records {
             self.clock.observe(raw.stamp, wall);
             each(self.merge_record(raw, &mut unloader, element, out));
-            element += 2 + raw.fields.len();
+            element += 1 + raw.fields.len();
         }
     }
 
-    fn written(&self) -> Vec<Place> {
-        let written = self.records.iter().filter(|(_, record)| record.stamp > Stamp::GENESIS);
-        written.map(|(record, _)| Place::Record(*record)).collect()
+    fn places(&self, since_beginning: bool) -> Vec<Place> {
+        let least = if since_beginning { 1 } else { 0 };
+        let records = self.records.iter().filter(|(_, record)| record.stamp.time >= least);
+        records.map(|(record, _)| Place::Record(*record)).collect()
+    }
+
+    fn named(records: &Self::Updates<'_>) -> (BTreeSet<Place>, usize) {
+        let places = records.iter().map(|raw| Place::Record(raw.record)).collect();
+        (places, records.iter().map(|raw| 1 + raw.fields.len()).sum())
+    }
+
+    fn grave(&self, place: Place) -> Option<u64> {
+        let record = self.records.get(&place.record())?;
+        record.fields.is_empty().then_some(record.stamp.time)
+    }
+
+    fn has_passed(&self, wall: WallTime, time: u64) -> bool {
+        self.clock.has_passed(wall, time)
+    }
+
+    fn forget(&mut self, grave: Place) -> Option<EditId> {
+        let record = self.records.remove(&grave.record())?;
+        self.learn_forgotten(record.stamp.time);
+        record.head
+    }
+
+    fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    fn learn_forgotten(&mut self, time: u64) {
+        self.clock.pass(time);
+        self.forgotten = self.forgotten.max(time);
+    }
+
+    fn purge(&mut self, place: Place, by: Option<EditId>, out: &mut Outbox) -> Place {
+        let Some(record) = self.records.get_mut(&place.record()) else { return place };
+        self.content_bytes -= record.content_bytes();
+        for (field, old) in std::mem::take(&mut record.fields) {
+            if let Some(by) = by {
+                old.lineage.iter().for_each(|edit| out.change(Change::Replaced { edit, by }));
+            }
+            self.digests.touch(Cell { record: place.record(), field });
+        }
+        record.stamp = record.stamp.next();
+        record.head = by;
+        place
+    }
+
+    fn renew(&mut self, wall: WallTime, place: Place) {
+        if let Some(record) = self.records.get_mut(&place.record())
+            && record.stamp.time <= self.forgotten
+            && !record.fields.is_empty()
+        {
+            record.stamp = self.clock.stamp(wall, self.forgotten);
+        }
     }
 
     fn length(&self, cell: Cell) -> usize {
@@ -363,12 +439,12 @@ impl Store for Records {
 
     fn save(&self, writer: &mut Writer) {
         writer.uint(self.clock.last);
+        writer.uint(self.forgotten);
         writer.count(self.records.len());
         for (id, record) in &self.records {
             writer.uint(u64::from(id.0));
             record.stamp.write(writer);
             ids::write_one(writer, record.head);
-            ids::write_one(writer, record.deletion);
             writer.count(record.fields.len());
             for (field, Field { content, lineage }) in &record.fields {
                 writer.uint(u64::from(field.0));
@@ -381,11 +457,11 @@ impl Store for Records {
     fn restore(seat: &Seat<'_>, rules: Rules, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut document = Self::empty(seat, rules);
         document.clock.resume(reader.uint()?)?;
-        for _ in 0..reader.count(6)? {
+        document.forgotten = reader.uint()?;
+        for _ in 0..reader.count(5)? {
             let id = RecordId(reader.uint32()?);
             let mut record = Record { stamp: Stamp::read(reader)?, ..Record::new() };
             record.head = ids::read_one(reader)?;
-            record.deletion = ids::read_one(reader)?;
             for _ in 0..reader.count(3)? {
                 let field = u16::try_from(reader.uint()?).map(FieldId);
                 let field = field.map_err(|_| Malformed("field number out of range"))?;

@@ -208,14 +208,27 @@ impl Siblings {
 
     /// A deletion takes what is shown here; true where there was anything.
     pub fn empty(&mut self, by: EditId, out: &mut Outbox) -> bool {
-        let gone = std::mem::take(&mut self.versions);
-        for edit in union(&gone).iter() {
-            out.change(Change::Replaced { edit, by });
-        }
-        if !gone.is_empty() {
+        let any = !self.versions.is_empty();
+        self.purge(Some(by), out);
+        if any {
             self.emptied = Some(by);
         }
-        !gone.is_empty()
+        any
+    }
+
+    /// Drops what is shown here.
+    pub fn purge(&mut self, by: Option<EditId>, out: &mut Outbox) {
+        for edit in union(&std::mem::take(&mut self.versions)).iter() {
+            by.into_iter().for_each(|by| out.change(Change::Replaced { edit, by }));
+        }
+    }
+
+    /// Writes every version anew.
+    pub fn renew(&mut self, mut stamp: impl FnMut(u64) -> Stamp) {
+        for version in self.versions.iter_mut().rev() {
+            version.stamp = stamp(self.seen.newest());
+            self.seen.take(version.stamp);
+        }
     }
 
     /// Joins what a peer has.

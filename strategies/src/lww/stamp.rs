@@ -41,6 +41,17 @@ impl Stamp {
         self.time.checked_sub(PENDING)
     }
 
+    /// The lowest stamp above this one.
+    pub fn next(self) -> Stamp {
+        if self == Stamp::GENESIS {
+            return Stamp { time: 1, replica: ReplicaId(0), incarnation: 0 };
+        }
+        match self.incarnation.checked_add(1) {
+            Some(incarnation) => Stamp { incarnation, ..self },
+            None => Stamp { time: self.time + 1, ..self },
+        }
+    }
+
     /// Whose write it is: a replica that lost its memory is another author.
     pub fn author(self) -> (ReplicaId, u32) {
         (self.replica, self.incarnation)
@@ -118,17 +129,33 @@ impl StampClock {
 
     /// A stamp for a write made now, later than `seen`.
     pub fn stamp(&mut self, wall: WallTime, seen: u64) -> Stamp {
-        let time = match self.source {
-            StampSource::Wall => wall.0.min(TIME_LIMIT - 1),
-            StampSource::Lamport | StampSource::Arrival { .. } => 0,
-            StampSource::Hlc => milliseconds(wall) << 16,
-        };
-        self.last = time.max(self.last + 1);
+        self.last = self.reading(wall).max(self.last + 1);
         let time = match self.source {
             StampSource::Arrival { decides: false } => PENDING + self.last,
             _ => self.last.max(seen + 1),
         };
         Stamp { time, replica: self.replica, incarnation: self.incarnation }
+    }
+
+    fn reading(&self, wall: WallTime) -> u64 {
+        match self.source {
+            StampSource::Wall => wall.0.min(TIME_LIMIT - 1),
+            StampSource::Lamport | StampSource::Arrival { .. } => 0,
+            StampSource::Hlc => milliseconds(wall) << 16,
+        }
+    }
+
+    /// Whether all stamps that are minted from now on are later than a time; where an authority numbers them, they always are.
+    pub fn has_passed(&self, wall: WallTime, time: u64) -> bool {
+        let by_arrival = matches!(self.source, StampSource::Arrival { .. });
+        by_arrival || time <= self.last.max(self.reading(wall))
+    }
+
+    /// Makes it so from now on, also where the wall clock goes back.
+    pub fn pass(&mut self, time: u64) {
+        if !matches!(self.source, StampSource::Arrival { .. }) {
+            self.last = self.last.max(time);
+        }
     }
 
     /// The authority's number for somebody's write that has just arrived.

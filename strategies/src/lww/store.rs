@@ -8,6 +8,7 @@ use crate::document::{
 };
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 /// One thing that is replicated as a whole.
@@ -20,6 +21,13 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    pub fn record(self) -> RecordId {
+        match self {
+            Place::Record(record) => record,
+            Place::Cell(cell) => cell.record,
+        }
+    }
+
     pub fn write(self, writer: &mut Writer) {
         match self {
             Place::Record(record) => {
@@ -64,12 +72,14 @@ pub(crate) struct Outcome {
     pub dropped: Vec<Cell>,
     /// Cells that a deletion emptied, and that have to tell so themselves.
     pub emptied: Vec<Cell>,
+    /// Whether the place now holds nothing but the memory of a deletion.
+    pub grave: bool,
 }
 
 impl Outcome {
     /// An outcome that concerns nothing but its place.
     pub fn of(place: Place, news: News) -> Self {
-        Outcome { place, news, dropped: Vec::new(), emptied: Vec::new() }
+        Outcome { place, news, dropped: Vec::new(), emptied: Vec::new(), grave: false }
     }
 }
 
@@ -118,8 +128,14 @@ pub(crate) trait Store: Sized + Send {
     /// Whether updates fit the schema and come from whom they may come.
     fn check(&self, from: ReplicaId, updates: &Self::Updates<'_>) -> Result<(), Malformed>;
 
-    /// Writes the latest of some places, given in ascending order, and fills the cargo.
-    fn write(&self, to: ReplicaId, places: &[Place], writer: &mut Writer, cargo: &mut Cargo);
+    /// Writes the latest of some places, given in ascending order, and fills the cargo; gives back how many elements that has.
+    fn write(
+        &self,
+        to: ReplicaId,
+        places: &[Place],
+        writer: &mut Writer,
+        cargo: &mut Cargo,
+    ) -> usize;
 
     /// Does what the user says. Changes of counters, sets and texts read the whole value, modify it and write it back with one new
     /// stamp.
@@ -150,8 +166,37 @@ pub(crate) trait Store: Sized + Send {
     /// Takes note of what the authority said of the present value of a place.
     fn settle(&mut self, _place: Place, _receipts: &Receipts, _: &mut Outbox) {}
 
-    /// All places that were written to since the beginning.
-    fn written(&self) -> Vec<Place>;
+    /// All places that hold anything, in ascending order; if told so, without those that hold what they held in the beginning.
+    fn places(&self, since_beginning: bool) -> Vec<Place>;
+
+    /// The places that updates speak of, and how many elements of the cargo are theirs.
+    fn named(updates: &Self::Updates<'_>) -> (BTreeSet<Place>, usize);
+
+    /// Where the deletion is found that decides whether a place still holds what it holds.
+    fn ruled_by(&self, place: Place) -> Place {
+        place
+    }
+
+    /// The time of the deletion where a place holds nothing else, and nothing here waits for it.
+    fn grave(&self, place: Place) -> Option<u64>;
+
+    /// Whether the own clock has passed a time, so that no later write here will be stamped below it.
+    fn has_passed(&self, wall: WallTime, time: u64) -> bool;
+
+    /// Forgets a grave whose time has passed; gives back the deletion, where it is known.
+    fn forget(&mut self, grave: Place) -> Option<EditId>;
+
+    /// The latest time of a grave that was forgotten.
+    fn forgotten(&self) -> u64;
+
+    /// Learns what others have forgotten. Writes that are made from now on are later.
+    fn learn_forgotten(&mut self, time: u64);
+
+    /// Drops what a place holds, because it was deleted and the deletion forgotten. Leaves a grave just above it, and says where.
+    fn purge(&mut self, place: Place, by: Option<EditId>, out: &mut Outbox) -> Place;
+
+    /// Writes anew what a place holds and others have not seen, where it might else stand below a grave that they have forgotten.
+    fn renew(&mut self, wall: WallTime, place: Place);
 
     fn length(&self, cell: Cell) -> usize;
 

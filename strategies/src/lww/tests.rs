@@ -1,7 +1,8 @@
 use super::Lww;
+use super::stamp::StampSource;
 use super::testing::{
-    COUNTER, Net, REGISTER, TEXT, Topology, cell, hostile_bytes, hostile_snapshots, random_worlds,
-    scrambled_ids,
+    COUNTER, Net, REGISTER, SET, TEXT, Topology, cell, hostile_bytes, hostile_snapshots,
+    random_worlds, scrambled_ids, worlds_of_members,
 };
 use crate::contract::{Change, Strategy, Transport};
 use crate::document::{Content, Edit, RecordId};
@@ -134,7 +135,7 @@ fn a_delete_hides_what_is_older_and_a_later_write_revives_its_field_only() {
             .iter()
             .filter(|(n, change)| *n == 2 && matches!(change, Change::Replaced { .. }))
             .collect();
-        assert_eq!(replaced.len(), 3, "the older delete and both splices: {replaced:?}");
+        assert_eq!(replaced.len(), 2, "both splices; the older delete is forgotten: {replaced:?}");
         net.edit(1, Edit::Add { cell: cell(0, COUNTER), amount: 1 });
         net.settle("begun anew");
         assert_eq!(net.shown(2, cell(0, COUNTER)), Some(Content::Counter(1)), "from nothing");
@@ -277,7 +278,7 @@ fn a_later_write_brings_a_deleted_record_back_whole() {
         net.edit(1, Edit::Splice { cell: cell(0, TEXT), at: 0, delete: 0, insert: "notes".into() });
     net.settle("deleted and written");
     assert_eq!((net.register(2, 0).as_deref(), net.text(2)), (Some("title"), "notes".to_owned()));
-    assert!(net.reports.contains(&(2, Change::Replaced { edit: delete, by: splice })));
+    assert!(net.reports.contains(&(0, Change::Replaced { edit: delete, by: splice })));
     net.audit("deleted and written");
 }
 
@@ -370,4 +371,159 @@ fn a_deletion_spares_what_it_had_not_seen_of_a_critical_field() {
     assert_eq!(net.register(0, 1), None);
     assert!(net.reports.contains(&(2, Change::Applied { edit: put })));
     assert!(net.reports.contains(&(1, Change::Applied { edit: delete })));
+}
+
+/// The topologies that a strategy supports.
+fn topologies(strategy: &Lww) -> Vec<Topology> {
+    let all = [Topology::Star, Topology::Mesh, Topology::Ring, Topology::Tree];
+    let everywhere = strategy.profile().mesh.unsupported().is_none();
+    all.into_iter().filter(|topology| everywhere || *topology == Topology::Star).collect()
+}
+
+#[test]
+fn worlds_converge_whoever_is_gone_and_comes_back() {
+    for strategy in ALL {
+        for topology in topologies(strategy) {
+            worlds_of_members(strategy, topology, Transport::Session);
+            worlds_of_members(strategy, topology, Transport::Datagram);
+        }
+    }
+}
+
+#[test]
+fn records_that_come_and_go_leave_nothing_behind() {
+    for strategy in ALL {
+        for (topology, transport) in topologies(strategy)
+            .into_iter()
+            .flat_map(|topology| [(topology, Transport::Session), (topology, Transport::Datagram)])
+        {
+            let mut net = Net::with_critical(strategy, topology, transport, 5, &[REGISTER]);
+            let mut after = Vec::new();
+            for round in 0..60 {
+                let (author, deleter) = (round as usize % 5, (round as usize + 2) % 5);
+                net.wait(1_000_000);
+                net.put(author, 10 + round, "comes");
+                net.edit(author, Edit::Add { cell: cell(10 + round, COUNTER), amount: 1 });
+                net.put(author, 0, "stays");
+                net.settle("made");
+                net.edit(deleter, Edit::Delete { record: RecordId(10 + round) });
+                net.settle("deleted");
+                let total = |n: usize| net.footprint(n).total();
+                after.push((0..5).map(total).sum::<u64>());
+            }
+            let label = format!("{strategy:?} {topology:?} {transport:?}: {after:?}");
+            // The last graves stay until those who told of them have said something else.
+            let most = after[20] + 5 * 2 * (16 + 6 + 6);
+            assert!(after[20..].iter().all(|bytes| *bytes <= most), "{label}");
+        }
+    }
+}
+
+#[test]
+fn who_was_gone_loses_nothing_of_its_own_and_brings_nothing_back_that_was_deleted() {
+    for strategy in ALL {
+        for (topology, transport) in topologies(strategy)
+            .into_iter()
+            .flat_map(|topology| [(topology, Transport::Session), (topology, Transport::Datagram)])
+        {
+            let label = format!("{strategy:?} {topology:?} {transport:?}");
+            let mut net = Net::new(strategy, topology, transport, 4);
+            for record in 0..40 {
+                net.put(1, record, "known to all");
+            }
+            net.settle(&label);
+            net.isolate(3);
+            net.wait(1000);
+            net.put(3, 50, "only here");
+            net.edit(3, Edit::Insert { cell: cell(2, SET), element: "only here".into() });
+            net.put(3, 1, "older");
+            net.wait(1000);
+            net.put(1, 1, "newer");
+            net.settle_without(3);
+            net.member(3, true);
+            for record in 3..40 {
+                net.edit(2, Edit::Delete { record: RecordId(record) });
+                net.settle_without(3);
+            }
+            // What it knows of the deletions is gone, but for the last few; what the gone one is owed is not.
+            let history = net.footprint(0).history_bytes;
+            assert!(history <= 12 * 28, "{label}: {history} bytes of history");
+            net.wait(60_000_000);
+            net.settle(&label);
+            for n in 0..4 {
+                assert_eq!(net.register(n, 50).as_deref(), Some("only here"), "{label}");
+                let set = net.shown(n, cell(2, SET));
+                assert_eq!(set, Some(Content::Set(["only here".into()].into())), "{label}");
+                assert!((3..40).all(|record| net.register(n, record).is_none()), "{label}");
+                if matches!(strategy.rules.source, StampSource::Wall | StampSource::Hlc) {
+                    assert_eq!(net.register(n, 1).as_deref(), Some("newer"), "{label}");
+                }
+            }
+            net.audit(&label);
+        }
+    }
+}
+
+#[test]
+fn what_was_passed_on_to_who_then_was_gone_is_not_lost_on_the_way() {
+    // In a tree 0 is the only way from 1 to 2.
+    for strategy in ALL.into_iter().filter(|strategy| topologies(strategy).len() > 1) {
+        let mut net = Net::new(strategy, Topology::Tree, Transport::Session, 3);
+        net.put(2, 1, "to be deleted");
+        net.settle("start");
+        net.isolate(2);
+        net.put(1, 0, "as far as 0");
+        net.settle_without(2);
+        net.isolate(0);
+        net.isolate(1);
+        for n in [0, 1] {
+            net.member(n, true);
+        }
+        net.edit(2, Edit::Delete { record: RecordId(1) });
+        net.wait(1000);
+        net.settle("all are back");
+        assert_eq!(net.register(2, 0).as_deref(), Some("as far as 0"), "{strategy:?}");
+        assert_eq!(net.register(1, 1), None, "{strategy:?}");
+        net.audit("all are back");
+    }
+}
+
+#[test]
+fn who_lost_memory_does_not_bring_back_what_was_deleted() {
+    for strategy in ALL {
+        for topology in topologies(strategy) {
+            let mut net = Net::new(strategy, topology, Transport::Session, 3);
+            net.put(1, 0, "to be deleted");
+            net.put(1, 1, "to stay");
+            net.settle("start");
+            let old = net.saved(2);
+            net.edit(1, Edit::Delete { record: RecordId(0) });
+            net.settle("deleted");
+            net.put(1, 2, "another batch, so that nobody needs the grave");
+            net.settle("deleted");
+            net.restart(2, &old, 1);
+            net.put(2, 3, "new");
+            net.settle("remembered");
+            for n in 0..3 {
+                assert_eq!(net.register(n, 0), None, "{strategy:?} {topology:?}");
+                assert_eq!(net.register(n, 1).as_deref(), Some("to stay"));
+                assert_eq!(net.register(n, 3).as_deref(), Some("new"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_deletion_from_the_future_is_remembered_until_its_time_has_come() {
+    for strategy in [&Lww::WALL, &Lww::HLC, &Lww::RECORD] {
+        let mut net = star(strategy);
+        net.put(1, 5, "x");
+        net.settle("start");
+        net.shift_clock(2, 3_600_000_000);
+        net.edit(2, Edit::Delete { record: RecordId(5) });
+        net.settle("deleted by a clock an hour ahead");
+        net.put(1, 5, "over the deletion");
+        net.settle("end");
+        assert_eq!(net.register(2, 5).as_deref(), Some("over the deletion"), "{strategy:?}");
+    }
 }

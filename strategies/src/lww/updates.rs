@@ -226,8 +226,8 @@ impl<'a> Updates<'a> {
 
 impl Selection<'_> {
     /// Writes updates and fills the cargo. Elements are the deleted records, the cells, and then for each critical cell the deletion that
-    /// emptied it and its versions, with the edits that these stand on.
-    pub fn write(&self, rules: Rules, writer: &mut Writer, cargo: &mut Cargo) {
+    /// emptied it and its versions, with the edits that these stand on. Gives back how many elements there are.
+    pub fn write(&self, rules: Rules, writer: &mut Writer, cargo: &mut Cargo) -> usize {
         if rules.orders_by_arrival() {
             writer.uint(self.arrived);
         }
@@ -264,6 +264,7 @@ impl Selection<'_> {
             }
         }
         cargo.elements += (self.tombstones.len() + self.cells.len() + self.critical.len()) as u64;
+        element
     }
 }
 

@@ -1,11 +1,13 @@
 //! A small network of replicas for tests, and an audit of what the reports say against what is shown.
 
 mod worlds;
-pub(crate) use worlds::{hostile_bytes, hostile_snapshots, random_worlds, scrambled_ids};
+pub(crate) use worlds::{
+    hostile_bytes, hostile_snapshots, random_worlds, scrambled_ids, worlds_of_members,
+};
 
 use crate::contract::{
-    Cargo, Change, Clock, Input, Law, LinkState, Outbox, Output, Replica, Seat, Strategy, Tick,
-    Transport, WallTime,
+    Cargo, Change, Clock, Footprint, Input, Law, LinkState, Outbox, Output, Replica, Seat,
+    SeatChange, Strategy, Tick, Transport, WallTime,
 };
 use crate::document::{
     Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, Mark, PartitionId, RecordId,
@@ -30,6 +32,23 @@ pub(crate) enum Topology {
     /// Replica 0 is the hub.
     Star,
     Mesh,
+    /// Each with the one before and the one after.
+    Ring,
+    /// Replica *n* with 2*n* + 1 and 2*n* + 2.
+    Tree,
+}
+
+impl Topology {
+    fn links(self, a: usize, b: usize, count: usize) -> bool {
+        let (low, high) = (a.min(b), a.max(b));
+        a != b
+            && match self {
+                Topology::Star => low == 0,
+                Topology::Mesh => true,
+                Topology::Ring => high == low + 1 || low == 0 && high + 1 == count,
+                Topology::Tree => (high - 1) / 2 == low,
+            }
+    }
 }
 
 /// The bytes, and what the sender counted.
@@ -120,7 +139,7 @@ impl Net {
         };
         for n in 0..replicas {
             let peers: Vec<_> = (0..replicas)
-                .filter(|m| *m != n && (topology == Topology::Mesh || n == 0 || *m == 0))
+                .filter(|m| topology.links(n, *m, replicas))
                 .map(|m| ReplicaId(m as u32))
                 .collect();
             let replica = strategy.create(&net.seat(n, &peers, 0));
@@ -270,7 +289,7 @@ impl Net {
         self.link(a, b, LinkState::Open);
         let dialler = match self.topology {
             Topology::Star => a.max(b),
-            Topology::Mesh => a.min(b),
+            _ => a.min(b),
         };
         self.sync(dialler, a + b - dialler);
     }
@@ -316,6 +335,50 @@ impl Net {
             self.lose(n, peer.0 as usize);
             self.handle(n, Input::Link { peer, state: LinkState::Lost }).expect("as above");
         }
+    }
+
+    /// The membership service says to everybody else that a replica is gone, or back.
+    pub fn member(&mut self, replica: usize, gone: bool) {
+        let id = ReplicaId(replica as u32);
+        let change = match gone {
+            true => SeatChange::Gone { replica: id },
+            false => SeatChange::Back { replica: id },
+        };
+        for n in (0..self.nodes.len()).filter(|n| *n != replica) {
+            self.handle(n, Input::Seat(change)).expect("nothing was received");
+        }
+    }
+
+    /// A replica loses all contact, and what was on its way is lost.
+    pub fn isolate(&mut self, n: usize) {
+        for peer in self.nodes[n].peers.clone() {
+            let peer = peer.0 as usize;
+            self.lose(n, peer);
+            self.flight.remove(&(n, peer));
+            self.flight.remove(&(peer, n));
+        }
+    }
+
+    /// Everybody but one replica talks as a host lets them, until nothing is owed.
+    pub fn settle_without(&mut self, away: usize) {
+        let mut pairs = self.pairs();
+        pairs.retain(|(a, b)| *a != away && *b != away);
+        pairs.iter().for_each(|(a, b)| self.open(*a, *b));
+        self.drain();
+        for _ in 0..30 {
+            let owing = pairs.iter().filter(|(n, m)| self.pending(*n, *m).edits > 0);
+            let owing: Vec<_> = owing.copied().collect();
+            owing.iter().for_each(|(n, m)| self.sync(*n, *m));
+            self.drain();
+            if owing.is_empty() {
+                return;
+            }
+        }
+        panic!("somebody is still owed something");
+    }
+
+    pub fn footprint(&self, n: usize) -> Footprint {
+        self.nodes[n].replica.footprint()
     }
 
     pub fn shift_clock(&mut self, n: usize, offset_us: i64) {

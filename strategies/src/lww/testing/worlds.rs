@@ -41,6 +41,10 @@ impl Net {
     fn random_step(&mut self, rng: &mut ChaCha8Rng) {
         let pairs = self.pairs();
         let (a, b) = pairs[rng.random_range(0..pairs.len())];
+        self.random_step_between(a, b, rng);
+    }
+
+    fn random_step_between(&mut self, a: usize, b: usize, rng: &mut ChaCha8Rng) {
         match rng.random_range(0..100) {
             0..25 => {
                 let edit = self.random_edit(a, rng);
@@ -87,6 +91,47 @@ pub(crate) fn random_worlds(
             }
             net.settle(&label);
             net.audit(&label);
+        }
+    }
+}
+
+/// Worlds in which replicas are away for so long that they are presumed gone, some of them edit meanwhile, and they come back.
+pub(crate) fn worlds_of_members(
+    strategy: &'static dyn Strategy,
+    topology: Topology,
+    transport: Transport,
+) {
+    for seed in 0..60 {
+        let label = format!("{} {topology:?} {transport:?} seed {seed}", strategy.name());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let asks = strategy.name() == "lww/prompt";
+        let critical: &[u16] = if asks { &[REGISTER] } else { &[] };
+        let mut net = Net::with_critical(strategy, topology, transport, 5, critical);
+        for _ in 0..3 {
+            for _ in 0..rng.random_range(20..80) {
+                net.random_step(&mut rng);
+            }
+            let away = rng.random_range(0..5);
+            net.isolate(away);
+            net.member(away, true);
+            for _ in 0..rng.random_range(20..150) {
+                let (a, b) = net.pairs()[rng.random_range(0..net.pairs().len())];
+                if a == away || b == away {
+                    if rng.random_range(0..4) == 0 {
+                        let edit = net.random_edit(away, &mut rng);
+                        net.edit(away, edit);
+                    }
+                } else {
+                    net.random_step_between(a, b, &mut rng);
+                }
+            }
+            if rng.random_range(0..2) == 0 {
+                net.member(away, false);
+            }
+            net.settle(&label);
+            if !asks {
+                net.audit(&label);
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ mod world;
 
 use super::message::{Body, Brought, read_message, write_message};
 use crate::contract::*;
-use crate::crdt::{Crdt, DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT};
+use crate::crdt::{Crdt, DIGEST, DIGEST_RGA, MERKLE, OP, RATELESS, SCUTTLEBUTT};
 use crate::document::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use world::*;
 
 /// Every strategy that replicates by version.
-const STRATEGIES: [Crdt; 4] = [DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT];
+const STRATEGIES: [Crdt; 6] = [DIGEST, DIGEST_RGA, OP, SCUTTLEBUTT, MERKLE, RATELESS];
 
 /// Each of them with each seed, and both in words.
 fn cases(seeds: u64) -> impl Iterator<Item = (Crdt, u64, String)> {
@@ -489,5 +489,49 @@ fn one_user_sees_what_a_plain_document_shows() {
             expected.iter().for_each(|(cell, content)| rendering.settled(*cell, content.clone()));
             assert_eq!(world.shown(0), rendering, "{label}, edit {n}");
         }
+    }
+}
+
+/// Bytes that a full exchange takes between two that have `common` changes in common, of which a third one has not spoken, and lack
+/// `differences` of each other.
+fn exchange_bytes(strategy: Crdt, common: u64, differences: u64) -> usize {
+    let mut world = World::new(strategy, 3, Shape::Star, Transport::Session);
+    let pair = (0, 2);
+    world.link(pair, LinkState::Open);
+    for _ in 0..common {
+        world.edit(2, add(0, 1));
+    }
+    world.sync(2, 0);
+    world.drain();
+    for _ in 0..differences {
+        world.edit(0, add(0, 1));
+        world.edit(2, add(0, 1));
+    }
+    world.link(pair, LinkState::Lost);
+    world.link(pair, LinkState::Open);
+    world.sync(2, 0);
+    let mut bytes = 0;
+    while let Some(((from, to), queue)) = world.links.iter().find(|(_, queue)| !queue.is_empty()) {
+        let (from, to) = (*from, *to);
+        bytes += queue[0].0.len();
+        world.deliver(from, to);
+    }
+    assert_eq!((world.shown(0), world.states), (world.shown(2), 0));
+    bytes
+}
+
+#[test]
+fn an_exchange_costs_what_the_differences_cost_and_not_what_the_set_does() {
+    for strategy in [MERKLE, RATELESS] {
+        for differences in [0, 1, 10, 100] {
+            let [few, many] = [500, 8000].map(|n| exchange_bytes(strategy, n, differences));
+            let label = format!("{}, {differences} differences", strategy.name());
+            assert!(many < 2 * few, "{label}: {many} bytes instead of {few} with 16 times the set");
+            println!("{label}: {few} and {many} bytes");
+        }
+        // A page of the tree is sent whole, however many of its changes are new.
+        let [some, more] = [10, 100].map(|d| exchange_bytes(strategy, 500, d));
+        let least = if strategy == RATELESS { 3 * some } else { some };
+        assert!(more > least, "{}: {some}, {more} bytes", strategy.name());
     }
 }
