@@ -15,6 +15,7 @@ pub mod reconcile;
 mod registry;
 pub mod vectors;
 pub mod version_vector;
+pub mod versioned;
 pub mod wire;
 
 pub use contract::*;

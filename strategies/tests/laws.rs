@@ -19,6 +19,8 @@ mod hostile;
 mod keep;
 #[path = "laws/naive.rs"]
 mod naive;
+#[path = "laws/older.rs"]
+mod older;
 #[path = "laws/orders.rs"]
 mod orders;
 #[path = "laws/reports.rs"]
@@ -92,18 +94,27 @@ fn cargo_inert() {
     over_registry(Law::CargoInert, keep::cargo_inert);
 }
 
+/// What holds among replicas of one release holds among those of two.
+#[test]
+fn quiescence_of_two_releases() {
+    over(registry().to_vec(), Law::Quiescence, |strategy| {
+        keep::quiescence(&older::TwoReleases(strategy))
+    });
+}
+
 /// Every strategy keeps the law or breaks it as it declares; all that do not are listed. Whoever writes a strategy may name it, or the beginning of
 /// some names, in `RECONVERGE_STRATEGY`, so that the others need not be waited for.
 fn over_registry(law: Law, check: Check) {
     let toy: &'static dyn Strategy = &toy::TOY;
+    over(registry().iter().copied().chain([toy]).collect(), law, check);
+}
+
+/// The same over some strategies.
+fn over(strategies: Vec<&'static dyn Strategy>, law: Law, check: Check) {
     let named = std::env::var_os("RECONVERGE_STRATEGY").unwrap_or_default();
     let named = named.to_string_lossy();
-    let judged: Vec<_> = registry()
-        .iter()
-        .copied()
-        .chain([toy])
-        .filter(|strategy| strategy.name().starts_with(&*named))
-        .collect();
+    let judged: Vec<_> =
+        strategies.into_iter().filter(|strategy| strategy.name().starts_with(&*named)).collect();
     assert!(!judged.is_empty(), "no strategy begins with {named}");
     // A few at a time, so that patience is measured on each and not on how many there are.
     let next = AtomicUsize::new(0);

@@ -1,15 +1,12 @@
 //! What replicas say to each other: versions, acknowledgements, events.
 //!
-//! A message begins with the version of this format, then a byte that says what is in it. A message of another version is refused.
+//! A message begins with a byte that says what is in it.
 
 use super::codec::{read_events, write_events};
 use super::event::{Event, Typed};
 use crate::contract::Malformed;
 use crate::crdt::causal::Version;
 use crate::wire::{Reader, Writer};
-
-/// The version of this format.
-const FORMAT: u8 = 1;
 
 const VERSION: u8 = 1;
 const ASKS: u8 = 2;
@@ -59,7 +56,6 @@ pub fn write_message(head: &Head, body: &Body) -> Option<Vec<u8>> {
         return None;
     }
     let mut writer = Writer::new();
-    writer.byte(FORMAT);
     writer.byte(flags);
     if let Some(version) = &head.version {
         version.write(&mut writer);
@@ -81,9 +77,6 @@ pub fn write_message(head: &Head, body: &Body) -> Option<Vec<u8>> {
 /// [`Malformed`] where it makes no sense whatever the schema is.
 pub fn read_message(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
     let mut reader = Reader::new(bytes);
-    if reader.byte()? != FORMAT {
-        return Err(Malformed("another version of the format"));
-    }
     let flags = reader.byte()?;
     let (asks, resets) = (flags & ASKS != 0, flags & RESET != 0);
     let tells = flags & VERSION != 0;

@@ -1,4 +1,4 @@
-//! What replicas say to each other: a format byte, flags, how far the sender has come, and a group or a whole state.
+//! What replicas say to each other: flags, how far the sender has come, and a group or a whole state.
 
 use super::codec::{read_group, write_group};
 use super::group::Group;
@@ -6,9 +6,6 @@ use crate::contract::Malformed;
 use crate::crdt::causal::Version;
 use crate::crdt::codec::COUNTER_MAX;
 use crate::wire::{Reader, Writer};
-
-/// Version of the format; the first byte of every message.
-const FORMAT: u8 = 1;
 
 const ASKS: u8 = 1;
 const LIVES: u8 = 2;
@@ -53,7 +50,6 @@ pub fn write_message(head: &Head, body: &Body) -> Vec<u8> {
         Body::Whole { .. } => WHOLE,
     };
     let mut writer = Writer::new();
-    writer.byte(FORMAT);
     writer.byte(
         flag(head.asks, ASKS)
             | flag(head.incarnation > 0, LIVES)
@@ -91,9 +87,6 @@ pub fn write_message(head: &Head, body: &Body) -> Vec<u8> {
 /// [`Malformed`] where it makes no sense whatever the schema is.
 pub fn read_message(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
     let mut reader = Reader::new(bytes);
-    if reader.byte()? != FORMAT {
-        return Err(Malformed("unknown version of the format"));
-    }
     let flags = reader.byte()?;
     let mut number = |flag| -> Result<u64, Malformed> {
         let number = if flags & flag != 0 { reader.uint()? } else { 0 };

@@ -106,15 +106,3 @@ fn encodings_do_not_waste() {
         assert!(bytes_for(strategy, puts) <= 30, "{}", strategy.name);
     }
 }
-
-#[test]
-fn a_format_that_is_not_known_is_refused() {
-    let mut world = World::new(DELTA, 2, Shape::Mesh, Transport::Session);
-    world.settle("at first");
-    world.edit(0, put(1, "value"));
-    world.sync(0, 1);
-    let (mut bytes, _) = world.links[&(0, 1)][0].clone();
-    assert!(read_message(&bytes).is_ok());
-    bytes[0] += 1;
-    assert_eq!(DELTA.recode(&bytes), Err(Malformed("unknown version of the format")));
-}
