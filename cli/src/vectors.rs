@@ -134,8 +134,8 @@ mod tests {
         let (expected, found) = excerpts(&format!("{long}x"), &format!("{long}y"));
         assert_eq!(expected, format!("`…{}x`", "añ🙂".repeat(5)));
         assert_eq!(found, format!("`…{}y`", "añ🙂".repeat(5)));
-        let (expected, found) = excerpts(&long, &long[..6]);
+        let (expected, found) = excerpts(&long, "añ");
         assert!(expected.starts_with("`añ🙂añ") && expected.ends_with("…`"), "{expected}");
-        assert_eq!(found, "`añ`".replace("añ", &long[..6]));
+        assert_eq!(found, "`añ`");
     }
 }

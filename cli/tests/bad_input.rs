@@ -34,7 +34,7 @@ fn mistakes_in_arguments() {
             2,
             &[
                 "no strategy matches `crdt/dleta`",
-                "did you mean `crdt/digest`?",
+                "did you mean `crdt/delta`?",
                 "there are `lww/wall`",
             ],
         ),

@@ -5,9 +5,12 @@ mod bars;
 mod canvas;
 mod divergence;
 mod palette;
+mod price;
 mod visibility;
 
 use crate::comparison::{Cell, Comparison};
+
+pub use price::{PriceCurve, price_figure};
 
 /// A plot of one cell.
 pub struct Figure {

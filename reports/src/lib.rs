@@ -17,7 +17,7 @@ mod verdict;
 
 pub use budget::{BudgetError, check_budgets, validate_budgets};
 pub use comparison::{Cell, Comparison, Group};
-pub use figures::{Figure, figures};
+pub use figures::{Figure, PriceCurve, figures, price_figure};
 pub use files::{WriteError, write_comparison, write_run};
 pub use page::page;
 pub use run::{EpisodeRow, RunInfo, default_baseline};

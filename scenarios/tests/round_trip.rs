@@ -76,7 +76,16 @@ fn the_default_scenario_is_the_one_that_was_agreed() {
     assert_eq!((scenario.duration_ns, scenario.settle_ns, scenario.seeds), (DAY, 2 * HOUR, 10));
     assert_eq!(
         scenario.strategies,
-        ["lww/*", "version-vector/*", "ot/central", "crdt/digest", "online-only", "full-copy"]
+        [
+            "lww/wall",
+            "lww/hlc",
+            "version-vector/client-ids",
+            "version-vector/merge",
+            "ot/central",
+            "crdt/digest",
+            "online-only",
+            "full-copy"
+        ]
     );
     let phone = &scenario.groups[0];
     let user = phone.user.as_ref().expect("phones have users");

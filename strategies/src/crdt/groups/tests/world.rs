@@ -167,7 +167,7 @@ impl World {
                 Output::Send { to, bytes, cargo } => {
                     assert_eq!(self.strategy.recode(&bytes).as_ref(), Ok(&bytes));
                     self.elements += cargo.elements;
-                    self.wholes += u64::from(bytes[1] & 64 != 0);
+                    self.wholes += u64::from(bytes[0] & 64 != 0);
                     let queue = self.links.entry((me, to.0 as usize)).or_default();
                     queue.push_back((bytes, cargo));
                 }

@@ -9,19 +9,31 @@
 //! and of a replayed event graph with their sum, apart from logarithms. Nothing is claimed of composed transformation: what is
 //! merged is then one operation on each side, whose price is the number of its components.
 //!
-//! `cargo test -p reconverge-strategies --test ot_price -- --nocapture` prints a table with the columns strategy, n, receive_work_units,
-//! and one with strategy, exponent_milli.
+//! `docs/merge-price.svg` shows the prices. `RECONVERGE_BLESS=1 cargo test -p reconverge-reports --test merge_price` draws it anew.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use reconverge_reports::{PriceCurve, price_figure};
 use reconverge_strategies::*;
 use std::collections::VecDeque;
+use std::path::Path;
 
 const TEXT: Cell = Cell { record: RecordId(0), field: FieldId(0) };
 /// Edits of one branch: 100 to 3200.
 const SIZES: [usize; 6] = [100, 200, 400, 800, 1600, 3200];
 /// Scalar values that both branches begin with.
 const COMMON_LENGTH: usize = 1000;
+/// Strategies in the figure: all that transform, and one of each other kind.
+const SHOWN: [&str; 8] = [
+    "ot/central",
+    "ot/uncomposed",
+    "ot/relay",
+    "crdt/state",
+    "crdt/delta-bp-rr",
+    "crdt/digest",
+    "crdt/digest+rga",
+    "event-graph",
+];
 /// Passes over all links after which everybody must show the same.
 const MOST_PASSES: usize = 1000;
 
@@ -222,17 +234,12 @@ enum Claim {
 #[test]
 fn the_price_of_merging_two_branches() {
     let mut broken = Vec::new();
-    let mut exponents = Vec::new();
-    println!("strategy,n,receive_work_units");
+    let mut curves = Vec::new();
     for strategy in registry() {
         let name = strategy.name();
         let Some(claim) = claim(name) else { continue };
         let prices = SIZES.map(|edits| price(*strategy, edits));
-        for (n, price) in SIZES.iter().zip(prices) {
-            println!("{name},{n},{price}");
-        }
         let exponent = exponent(&prices);
-        exponents.push((name, exponent));
         match claim {
             Claim::AtLeast(least) if exponent < least => {
                 broken.push(format!("{name}: {exponent:.3} is less than {least}"));
@@ -242,16 +249,26 @@ fn the_price_of_merging_two_branches() {
             }
             _ => {}
         }
+        curves.push(PriceCurve {
+            strategy: name.to_owned(),
+            exponent_milli: (exponent * 1000.0).round() as u64,
+            points: SIZES.iter().map(|n| *n as u64).zip(prices).collect(),
+        });
     }
-    println!("strategy,exponent_milli");
-    for (name, exponent) in &exponents {
-        println!("{name},{:.0}", exponent * 1000.0);
-    }
-    let measured: Vec<&str> = exponents.iter().map(|(name, _)| *name).collect();
+    let measured: Vec<&str> = curves.iter().map(|curve| curve.strategy.as_str()).collect();
     for name in ["ot/central", "ot/uncomposed", "ot/relay"] {
         assert!(measured.contains(&name), "{name} is not in the registry");
     }
     assert!(broken.is_empty(), "{}", broken.join("; "));
+    curves.retain(|curve| SHOWN.contains(&curve.strategy.as_str()));
+    assert_eq!(curves.len(), SHOWN.len());
+    let drawn = price_figure(&curves).svg;
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/merge-price.svg"));
+    if std::env::var_os("RECONVERGE_BLESS").is_some() {
+        std::fs::write(path, &drawn).expect("the figure can be written");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == drawn, "docs/merge-price.svg is stale: RECONVERGE_BLESS=1 draws it anew");
 }
 
 #[test]
