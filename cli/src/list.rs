@@ -90,6 +90,10 @@ fn served(profile: &Profile) -> String {
     ]);
     let topologies =
         list(&[("star", profile.star), ("mesh", profile.mesh), ("graph", profile.graph)]);
-    let transports = list(&[("session", profile.session), ("datagram", profile.datagram)]);
-    format!("{kinds}; {topologies}; {transports}")
+    let conditions = list(&[
+        ("session", profile.session),
+        ("datagram", profile.datagram),
+        ("memory loss", profile.memory_loss),
+    ]);
+    format!("{kinds}; {topologies}; {conditions}")
 }

@@ -2,7 +2,7 @@
 
 use crate::resolve::{ENCRYPTIONS, FIELD_KINDS, TRANSPORT_KINDS};
 use crate::scenario::{
-    Battery, Budget, ClockError, Data, Device, Durability, DurationLaw, Group, Kills, Link, Loss,
+    Battery, Budget, ClockError, Crashes, Data, Device, Durability, DurationLaw, Group, Link, Loss,
     Outage, OutageModel, Radio, Rhythm, Scenario, Schedule, Topology, User, Window, Workload,
 };
 use crate::units::{
@@ -137,6 +137,9 @@ fn group(page: &mut Page, group: &Group) {
     if group.kills.is_none() {
         page.text("kills", "none");
     }
+    if group.power_losses.is_none() {
+        page.text("power_losses", "none");
+    }
     device(page, &group.device);
     link(page, &group.link);
     for of in &group.outages {
@@ -148,7 +151,10 @@ fn group(page: &mut Page, group: &Group) {
         user(page, of);
     }
     if let Some(of) = &group.kills {
-        kills(page, of);
+        crashes(page, "group.kills", of);
+    }
+    if let Some(of) = &group.power_losses {
+        crashes(page, "group.power_losses", of);
     }
 }
 
@@ -170,6 +176,9 @@ fn device(page: &mut Page, device: &Device) {
         Durability::Edit => page.text("durability", "edit"),
         Durability::Output { interval_ns } => {
             page.plain("durability", format!("{{ output = {} }}", span(interval_ns)));
+        }
+        Durability::Unsafe { interval_ns } => {
+            page.plain("durability", format!("{{ unsafe = {} }}", span(interval_ns)));
         }
     }
 }
@@ -269,10 +278,10 @@ fn user(page: &mut Page, user: &User) {
     page.plain("think", law(&user.think));
 }
 
-fn kills(page: &mut Page, kills: &Kills) {
-    page.table("group.kills");
-    page.quantity("mean", &DURATION, kills.mean_ns);
-    page.quantity("restart", &DURATION, kills.restart_ns);
+fn crashes(page: &mut Page, table: &str, crashes: &Crashes) {
+    page.table(table);
+    page.quantity("mean", &DURATION, crashes.mean_ns);
+    page.quantity("restart", &DURATION, crashes.restart_ns);
 }
 
 fn topology(page: &mut Page, topology: &Topology) {

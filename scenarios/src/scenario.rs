@@ -50,7 +50,10 @@ pub struct Group {
     /// The user in front of each device; none on servers.
     pub user: Option<User>,
     /// How often the operating system kills the process; none where absent.
-    pub kills: Option<Kills>,
+    pub kills: Option<Crashes>,
+    /// How often power fails, which takes what was not synced to storage; never where absent. A battery that runs empty is none: the
+    /// device shuts down in order.
+    pub power_losses: Option<Crashes>,
 }
 
 /// Hardware of a device.
@@ -107,7 +110,7 @@ pub struct Storage {
     pub write_bytes_per_s: u64,
     /// Power above idle while writing or syncing.
     pub active_mw: u64,
-    /// Whether each edit is synced at once, or only before something leaves the device.
+    /// When what was written is synced.
     pub durability: Durability,
 }
 
@@ -118,6 +121,12 @@ pub enum Durability {
     Edit,
     /// Before anything leaves the device, and at the latest after this time.
     Output {
+        /// Longest time that an input stays unsynced.
+        interval_ns: u64,
+    },
+    /// After this time and never before: what leaves the device may stand on what a loss of power takes. After one, the replica
+    /// comes back as a new incarnation that knows less than its peers may.
+    Unsafe {
         /// Longest time that an input stays unsynced.
         interval_ns: u64,
     },
@@ -327,10 +336,10 @@ pub struct User {
     pub think: DurationLaw,
 }
 
-/// Process kills, as by an operating system short of memory.
+/// Sudden ends of a process: kills, as by an operating system short of memory, or losses of power.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Kills {
-    /// Mean time between kills (Poisson).
+pub struct Crashes {
+    /// Mean time between two (Poisson).
     pub mean_ns: u64,
     /// How long until the process runs again.
     pub restart_ns: u64,

@@ -154,6 +154,10 @@ fn wrong_types_and_units() {
         ("\"phone-2020\"", "{ profile = \"server\", battery = \"4300mAh\" }", "group.phone.device.battery", 7, "4300mAh", "no battery to start from", None),
         ("\"phone-2020\"", "{ profile = \"server\", battery = { capacity = \"4300mAh\" } }", "group.phone.device.battery.idle", 7, "nothing", "`idle`", None),
         ("\"phone-2020\"", "{ profile = \"server\", storage = { durability = \"output\" } }", "group.phone.device.storage.durability", 7, "\"output\"", "`edit`", None),
+        ("\"phone-2020\"", "{ profile = \"server\", storage = { durability = \"unsafe\" } }", "group.phone.device.storage.durability", 7, "\"unsafe\"", "`edit`", None),
+        ("\"phone-2020\"", "{ profile = \"server\", storage = { durability = {} } }", "group.phone.device.storage.durability", 7, "an empty table", "`edit`", None),
+        ("\"phone-2020\"", "{ profile = \"server\", storage = { durability = { output = \"1s\", unsafe = \"1s\" } } }", "group.phone.device.storage.durability", 7, "a table", "or { unsafe", None),
+        ("\"phone-2020\"", "{ profile = \"server\", storage = { durability = { unsafe = \"1us\" } } }", "group.phone.device.storage.durability.unsafe", 7, "\"1us\"", "from 1ms", None),
         ("\"lte\"", "{ profile = \"lte\", up_rate = \"12mbps\" }", "group.phone.link.up_rate", 8, "12mbps", "a rate", Some("12Mbps")),
         ("\"lte\"", "{ profile = \"lte\", loss = \"2%\" }", "group.phone.link.loss", 8, "\"2%\"", "a probability", None),
         ("\"lte\"", "{ profile = \"ideal\", loss = { bad = \"1s\" } }", "group.phone.link.loss.good", 8, "nothing", "`good`", None),
@@ -202,6 +206,9 @@ fn ranges() {
         ("{ exponential = \"1min\" }", "{ exponential = \"1ms\" }", "group.phone.outages.1.down", 9, "a table", "mean of at least 1s", None),
         ("{ kind = \"batched\", age = \"30s\" }", "{ kind = \"periodic\", interval = \"0s\" }", "group.phone.schedule.interval", 10, "\"0s\"", "from 100ms", None),
         ("schedule = { kind = \"batched\", age = \"30s\" }", "kills = { mean = \"0s\" }", "group.phone.kills.mean", 10, "\"0s\"", "from 1s", None),
+        ("schedule = { kind = \"batched\", age = \"30s\" }", "power_losses = { mean = \"0s\" }", "group.phone.power_losses.mean", 10, "\"0s\"", "from 1s", None),
+        ("schedule = { kind = \"batched\", age = \"30s\" }", "power_losses = { restart = \"1s\" }", "group.phone.power_losses.mean", 10, "nothing", "`mean`", None),
+        ("schedule = { kind = \"batched\", age = \"30s\" }", "power_losses = \"never\"", "group.phone.power_losses", 10, "\"never\"", "`none` or a table", None),
         ("schedule = { kind = \"batched\", age = \"30s\" }", "user = { session = \"0s\" }", "group.phone.user.session", 10, "\"0s\"", "mean of at least 1s", None),
         ("schedule = { kind = \"batched\", age = \"30s\" }", "clock = { drift_ppm = 30000 }", "group.phone.clock.drift_ppm", 10, "30000", "to 20000", None),
         ("max = 0", "max = 1\nmin = 2", "budget.0.max", 32, "1", "at least the min of 2", None),
@@ -365,7 +372,7 @@ fn errors_read_as_sentences() {
     assert_eq!(
         e.to_string(),
         "trip.toml:6: `group.phone.cuont`: expected one of `name`, `count`, `device`, `link`, `outages`, `schedule`, \
-         `clock`, `user`, `kills`, found the unknown key `cuont`; did you mean `count`?"
+         `clock`, `user`, `kills`, `power_losses`, found the unknown key `cuont`; did you mean `count`?"
     );
     let text = GOOD.replace("count = 4", "cuont = 4");
     assert_eq!(&text[e.span.expect("it has a span")], "cuont");

@@ -3,8 +3,8 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reconverge_scenarios::{
-    Battery, Budget, ClockError, Cpu, Data, Device, Durability, DurationLaw, Encryption, Field,
-    FieldKind, Group, Kills, Link, Loss, Mix, Outage, OutageModel, Override, Radio, Rhythm,
+    Battery, Budget, ClockError, Cpu, Crashes, Data, Device, Durability, DurationLaw, Encryption,
+    Field, FieldKind, Group, Link, Loss, Mix, Outage, OutageModel, Override, Radio, Rhythm,
     Scenario, Schedule, ScheduleKind, Storage, Topology, Transport, TransportKind, User, Window,
     Workload, builtin, builtin_names, devices, networks, outages, parse, schedules, to_toml,
     topologies,
@@ -94,7 +94,7 @@ fn the_default_scenario_is_the_one_that_was_agreed() {
     let battery = phone.device.battery.as_ref().expect("phones have batteries");
     assert_eq!((battery.initial_permille, battery.charging_jitter_ns), (600, HOUR / 2));
     assert_eq!(battery.charging, [Window { from_ns: 23 * HOUR, until_ns: 30 * HOUR + HOUR / 2 }]);
-    assert_eq!(phone.kills, Some(Kills { mean_ns: 8 * HOUR, restart_ns: 2 * SECOND }));
+    assert_eq!(phone.kills, Some(Crashes { mean_ns: 8 * HOUR, restart_ns: 2 * SECOND }));
     assert_eq!(phone.schedule.kind, ScheduleKind::Batched);
     assert_eq!(phone.schedule.age_ns, 30 * SECOND);
     assert_eq!(scenario.topology, Topology::Star { hub: "server".to_owned() });
@@ -273,10 +273,10 @@ fn device(rng: &mut ChaCha8Rng) -> Device {
             sync_ns: duration(rng, 0),
             write_bytes_per_s: rng.random_range(1..1_000_000_000),
             active_mw: power(rng),
-            durability: if rng.random_bool(0.5) {
-                Durability::Edit
-            } else {
-                Durability::Output { interval_ns: duration(rng, 1_000_000) }
+            durability: match rng.random_range(0..3) {
+                0 => Durability::Edit,
+                1 => Durability::Output { interval_ns: duration(rng, 1_000_000) },
+                _ => Durability::Unsafe { interval_ns: duration(rng, 1_000_000) },
             },
         },
     }
@@ -363,10 +363,14 @@ fn group(rng: &mut ChaCha8Rng, index: usize) -> Group {
         },
         clock: ClockError { offset: law(rng, 0), drift_ppm: rng.random_range(0..=20_000) },
         user: (index == 1 || rng.random_bool(0.5)).then_some(user),
-        kills: rng
-            .random_bool(0.5)
-            .then_some(Kills { mean_ns: duration(rng, SECOND), restart_ns: duration(rng, 0) }),
+        kills: crashes(rng),
+        power_losses: crashes(rng),
     }
+}
+
+fn crashes(rng: &mut ChaCha8Rng) -> Option<Crashes> {
+    rng.random_bool(0.5)
+        .then_some(Crashes { mean_ns: duration(rng, SECOND), restart_ns: duration(rng, 0) })
 }
 
 fn topology(rng: &mut ChaCha8Rng, groups: &[Group]) -> Topology {

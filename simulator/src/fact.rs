@@ -24,6 +24,17 @@ pub enum NotMade {
     Void,
 }
 
+/// Why a process stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The operating system killed it; what it wrote is there.
+    Killed,
+    /// The battery is empty: the device shut down in order.
+    Battery,
+    /// The power failed: what was not synced to storage is gone.
+    Power,
+}
+
 /// Something that happened. Devices are numbered as replicas are.
 #[derive(Clone, Copy, Debug)]
 pub enum Fact<'a> {
@@ -155,12 +166,33 @@ pub enum Fact<'a> {
         /// Whose.
         device: u32,
     },
+    /// Class A: the power of a device fails.
+    PowerFails {
+        /// Whose.
+        device: u32,
+    },
     /// A process stopped.
     Stopped {
         /// Whose.
         device: u32,
-        /// Whether the battery is empty; else it was killed.
-        battery: bool,
+        /// Why.
+        why: Stop,
+    },
+    /// What a device did last is on no storage, and its power failed: there it never happened.
+    Forgotten {
+        /// Where.
+        device: u32,
+        /// The last so many edits made there are gone.
+        edits: u64,
+        /// The last so many facts [`Fact::EditDone`] and [`Fact::Changed`] of that device are void.
+        reports: u64,
+    },
+    /// A replica comes back as another one: its peers may know more of it than itself.
+    Reborn {
+        /// Whose.
+        device: u32,
+        /// Its incarnation from now on.
+        incarnation: u32,
     },
     /// A process runs again.
     Restarted {
@@ -203,6 +235,7 @@ impl Fact<'_> {
                 | Fact::Plugged { .. }
                 | Fact::Present { .. }
                 | Fact::Kill { .. }
+                | Fact::PowerFails { .. }
         )
     }
 
@@ -221,6 +254,9 @@ impl Fact<'_> {
             | Fact::Plugged { device, .. }
             | Fact::Present { device, .. }
             | Fact::Kill { device }
+            | Fact::PowerFails { device }
+            | Fact::Forgotten { device, .. }
+            | Fact::Reborn { device, .. }
             | Fact::Stopped { device, .. }
             | Fact::Restarted { device, .. }
             | Fact::Prompted { device, .. }
@@ -250,6 +286,9 @@ impl Fact<'_> {
             Fact::Plugged { .. } => "plugged",
             Fact::Present { .. } => "present",
             Fact::Kill { .. } => "kill",
+            Fact::PowerFails { .. } => "power-fails",
+            Fact::Forgotten { .. } => "forgotten",
+            Fact::Reborn { .. } => "reborn",
             Fact::Stopped { .. } => "stopped",
             Fact::Restarted { .. } => "restarted",
             Fact::Prompted { .. } => "prompted",
@@ -342,9 +381,7 @@ impl Fact<'_> {
                 words(digest, 16, [u64::from(*device), u64::from(*present)]);
             }
             Fact::Kill { device } => words(digest, 17, [u64::from(*device), 0]),
-            Fact::Stopped { device, battery } => {
-                words(digest, 18, [u64::from(*device), u64::from(*battery)]);
-            }
+            Fact::Stopped { device, why } => words(digest, 18, [(*device).into(), *why as u64]),
             Fact::Restarted { device, work_units } => {
                 words(digest, 19, [u64::from(*device), *work_units]);
             }
@@ -353,6 +390,13 @@ impl Fact<'_> {
             }
             Fact::Answered { device, open_ns, resolves } => {
                 words(digest, 21 | u64::from(*resolves) << 32, [u64::from(*device), *open_ns]);
+            }
+            Fact::PowerFails { device } => words(digest, 22, [u64::from(*device), 0]),
+            Fact::Forgotten { device, edits, reports } => {
+                words(digest, 23 | u64::from(*device) << 32, [*edits, *reports]);
+            }
+            Fact::Reborn { device, incarnation } => {
+                words(digest, 24, [u64::from(*device), u64::from(*incarnation)]);
             }
         }
     }
@@ -445,9 +489,20 @@ impl fmt::Display for Fact<'_> {
                 write!(f, "user of r{device} {}", on_off(*present, "is present", "leaves"))
             }
             Fact::Kill { device } => write!(f, "the system wants to kill the process on r{device}"),
-            Fact::Stopped { device, battery } => {
-                let why = on_off(*battery, "its battery is empty", "it was killed");
+            Fact::PowerFails { device } => write!(f, "power of r{device} fails"),
+            Fact::Stopped { device, why } => {
+                let why = match why {
+                    Stop::Killed => "it was killed",
+                    Stop::Battery => "its battery is empty",
+                    Stop::Power => "its power failed",
+                };
                 write!(f, "r{device} stops: {why}")
+            }
+            Fact::Reborn { device, incarnation } => {
+                write!(f, "r{device} comes back as its incarnation {incarnation}")
+            }
+            Fact::Forgotten { device, edits, reports } => {
+                write!(f, "r{device} has lost its last {edits} edits and {reports} reports")
             }
             Fact::Restarted { device, work_units } => {
                 write!(f, "r{device} runs again after {work_units} units of recovery")

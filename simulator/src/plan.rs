@@ -1,8 +1,8 @@
-//! What happens to every device whatever its strategy does: link weather, plug-in times, presence, kills, clock errors. Drawn before
+//! What happens to every device whatever its strategy does: link weather, plug-in times, presence, kills, losses of power, clock errors. Drawn before
 //! a trial starts, from the seed alone (class A of the common random numbers).
 
 use crate::streams::{Stream, Streams, mean_ns};
-use reconverge_scenarios::{Group, Loss, OutageModel, Scenario, Window};
+use reconverge_scenarios::{Crashes, Group, Loss, OutageModel, Scenario, Window};
 
 /// Nanoseconds of a day. Trials start at midnight.
 pub const DAY_NS: u64 = 86_400_000_000_000;
@@ -56,6 +56,8 @@ pub struct DevicePlan {
     pub present: Stretches,
     /// When its process is killed.
     pub kills: Vec<u64>,
+    /// When its power fails.
+    pub power_losses: Vec<u64>,
     /// Error of its time of day at the start.
     pub clock_offset_us: i64,
     /// Error of its frequency, in parts per billion.
@@ -109,15 +111,18 @@ fn device(group: &Group, number: u32, until_ns: u64, streams: &Streams) -> Devic
             }
         }
     }
-    let mut kills = Vec::new();
-    if let Some(process) = &group.kills {
-        let mut stream = streams.stream("kills", number);
-        let mut at_ns = stream.exponential_ns(process.mean_ns);
-        while at_ns < until_ns {
-            kills.push(at_ns);
-            at_ns += process.restart_ns + stream.exponential_ns(process.mean_ns).max(1);
+    let crashes = |process: &Option<Crashes>, name: &str| {
+        let mut times_ns = Vec::new();
+        if let Some(process) = process {
+            let mut stream = streams.stream(name, number);
+            let mut at_ns = stream.exponential_ns(process.mean_ns);
+            while at_ns < until_ns {
+                times_ns.push(at_ns);
+                at_ns += process.restart_ns + stream.exponential_ns(process.mean_ns).max(1);
+            }
         }
-    }
+        times_ns
+    };
     let mut clock = streams.stream("clock", number);
     let offset_us = (clock.duration_ns(&group.clock.offset) / 1000) as i64;
     let clock_offset_us = if clock.bits() & 1 == 0 { offset_us } else { -offset_us };
@@ -132,7 +137,8 @@ fn device(group: &Group, number: u32, until_ns: u64, streams: &Streams) -> Devic
         bad_spells: cut(bad_spells),
         plugged: cut(plugged),
         present: cut(present),
-        kills,
+        kills: crashes(&group.kills, "kills"),
+        power_losses: crashes(&group.power_losses, "power losses"),
         clock_offset_us,
         clock_drift_ppb,
     }

@@ -282,6 +282,8 @@ metrics! {
     dead_ms,
     /// Process kills that hit.
     kills,
+    /// Losses of power that hit.
+    power_losses,
 }
 
 /// Distributions of a trial, in microseconds, three significant digits. Percentiles are never averaged: histograms are merged.

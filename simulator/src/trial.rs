@@ -10,7 +10,7 @@ use crate::schedule::Rule;
 use crate::streams::Streams;
 use crate::workload::{Script, schema};
 use crate::world::{Ending, World};
-use reconverge_scenarios::{Scenario, Topology, TransportKind};
+use reconverge_scenarios::{Durability, Group, Scenario, Topology, TransportKind};
 use reconverge_strategies::{Law, Profile, Rendering, Scope, Strategy, Support};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,8 +50,16 @@ pub fn unsupported(scenario: &Scenario, profile: &Profile) -> Option<String> {
         .iter()
         .zip(&scenario.data.fields)
         .map(|(kind, field)| (field.name.as_str(), profile.field(*kind)));
+    // Where nothing leaves before it is on storage, nobody ever knows less than it told.
+    let forgets = |group: &Group| {
+        let unsafely = matches!(group.device.storage.durability, Durability::Unsafe { .. });
+        unsafely && group.power_losses.is_some()
+    };
+    let memory_loss = scenario.groups.iter().any(forgets);
+    let memory_loss = memory_loss.then_some(("memory loss", profile.memory_loss));
     [topology, transport]
         .into_iter()
+        .chain(memory_loss)
         .chain(fields)
         .find_map(|(what, support)| support.unsupported().map(|why| format!("{what}: {why}")))
 }
@@ -298,6 +306,7 @@ fn metrics(
         footprint_peak_bytes: Some(counts.footprint_peak_bytes),
         battery_deaths: Some(counts.battery_deaths),
         kills: Some(counts.kills),
+        power_losses: Some(counts.power_losses),
         ..Metrics::default()
     };
     metrics.spread(histograms);

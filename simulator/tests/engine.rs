@@ -6,7 +6,7 @@ use common::*;
 use reconverge_scenarios::{
     DurationLaw, Encryption, Loss, Scenario, ScheduleKind, Transport, TransportKind, builtin_names,
 };
-use reconverge_simulator::fact::{Fact, Phase};
+use reconverge_simulator::fact::{Fact, Phase, Stop};
 use reconverge_simulator::network::Network;
 use reconverge_simulator::plan::Stretches;
 use reconverge_simulator::row::Status;
@@ -123,8 +123,8 @@ fn a_device_that_runs_empty_dies_and_comes_back() {
         let mut stopped: BTreeMap<u32, u64> = BTreeMap::new();
         let (mut deaths, mut dead_ns, mut working) = (0, 0, true);
         let finished = listen(&scenario, strategy(name), 0, |at_ns, fact| match fact {
-            Fact::Stopped { device, battery } => {
-                assert!(battery, "{name}: nobody is killed");
+            Fact::Stopped { device, why } => {
+                assert_eq!(*why, Stop::Battery, "{name}: nobody is killed");
                 stopped.insert(*device, at_ns);
                 deaths += 1;
             }

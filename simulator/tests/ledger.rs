@@ -316,3 +316,89 @@ fn reports_that_contradict_what_is_shown_are_named() {
     let nobodys = contradiction(&|_| {}, &[(TITLE, Content::Register(Some("what?".into())))]);
     assert_eq!(nobodys, "r0: cell 0:0 shows something that nobody wrote");
 }
+
+/// A put that was synced before the power failed, one that was not, and one that was not and had left all the same.
+#[test]
+fn what_a_loss_of_power_took_is_crashed_only_where_it_is_nowhere() {
+    let script = script();
+    for (synced, left) in [(true, false), (false, false), (false, true)] {
+        let mut history = History::new(&script);
+        let put = history.put(1);
+        if synced {
+            history.observe(&Fact::Committed { device: 1 });
+        }
+        if left {
+            history.applied(&[0, 2], put);
+        }
+        let taken = u64::from(!synced);
+        if !synced {
+            history.observe(&Fact::Forgotten { device: 1, edits: taken, reports: taken });
+        }
+        if !synced && left {
+            history.applied(&[1], put);
+        } else if synced {
+            history.applied(&[0, 2], put);
+        }
+        let gone = !synced && !left;
+        let end = if gone { Rendering::new() } else { shown(&[(TITLE, register(0))]) };
+        let accounts = history.end(&end).expect("no contradiction");
+        let crashed = u64::from(gone);
+        let expected = Accounts { kept: 1 - crashed, crashed, ..Accounts::default() };
+        assert_eq!(accounts, expected, "synced: {synced}, left: {left}");
+        assert_eq!(history.ledger.pending(), 0, "nobody waits for a crashed edit");
+        let mut histograms = history.ledger.histograms.clone();
+        let (unsettled, pairs) = history.ledger.settled_times(&mut histograms);
+        assert_eq!((unsettled, pairs), (0, 2 * (1 - crashed)));
+    }
+}
+
+/// A crashed edit replaces nothing, though its author had been shown what it would have replaced; nor does a crashed delete delete.
+#[test]
+fn what_crashed_did_nothing_to_others() {
+    let script = script();
+    let mut history = History::new(&script);
+    let (first, added) = (history.put(0), history.add(0, 3));
+    history.applied(&[1, 2], first);
+    history.applied(&[1, 2], added);
+    for device in ALL {
+        history.observe(&Fact::Committed { device });
+    }
+    let second = history.put(1);
+    history.replaced(&[1], first, second);
+    let title = [(TITLE, register(0)), (VOTES, Content::Counter(3))];
+    let delete = history.delete(1, &shown(&title));
+    history.replaced(&[1], added, delete);
+    history.replaced(&[1], second, delete);
+    // Two edits done, and three replacements.
+    history.observe(&Fact::Forgotten { device: 1, edits: 2, reports: 5 });
+    let accounts = history.end(&shown(&title)).expect("what was replaced is shown again");
+    assert_eq!(accounts, Accounts { kept: 2, crashed: 2, ..Accounts::default() });
+
+    // Somebody who did not know the first put replaces it: nobody who counts did so knowingly.
+    let mut history = History::new(&script);
+    let first = history.put(0);
+    history.applied(&[1], first);
+    let crashed = history.put(1);
+    history.replaced(&[1], first, crashed);
+    history.observe(&Fact::Forgotten { device: 1, edits: 1, reports: 2 });
+    let third = history.put(2);
+    history.applied(&[0, 1], third);
+    history.replaced(&[0, 1], first, third);
+    let accounts = history.end(&shown(&[(TITLE, register(2))])).expect("no contradiction");
+    assert_eq!(accounts, Accounts { kept: 1, crashed: 1, lost: 1, ..Accounts::default() });
+}
+
+/// Reports that a loss of power did not take back still bind.
+#[test]
+fn reports_from_before_a_loss_of_power_are_still_checked() {
+    let script = script();
+    let mut history = History::new(&script);
+    let put = history.put(0);
+    history.applied(&[1, 2], put);
+    history.observe(&Fact::Forgotten { device: 1, edits: 0, reports: 1 });
+    let why =
+        history.end(&shown(&[(TITLE, register(0))])).expect_err("r1 has not heard of it again");
+    assert!(why.contains("r1 shows edit"), "{why}");
+    history.applied(&[1], put);
+    history.end(&shown(&[(TITLE, register(0))])).expect("now it has");
+}

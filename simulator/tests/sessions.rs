@@ -4,8 +4,8 @@ mod common;
 
 use common::meddling::{Meddler, meddled};
 use common::*;
-use reconverge_scenarios::{Durability, Kills, OutageModel, Scenario, Topology};
-use reconverge_simulator::fact::Fact;
+use reconverge_scenarios::{Crashes, Durability, OutageModel, Scenario, Topology};
+use reconverge_simulator::fact::{Fact, Stop};
 use reconverge_strategies::{Input, LinkState, Outbox, Replica, ReplicaId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ fn rough() -> Scenario {
     let mut scenario = built_in("small", &[]);
     let outages = scenario.groups[0].outages.clone();
     for group in &mut scenario.groups {
-        group.kills = Some(Kills { mean_ns: 10 * MINUTE, restart_ns: 2 * SECOND });
+        group.kills = Some(Crashes { mean_ns: 10 * MINUTE, restart_ns: 2 * SECOND });
         group.outages = outages.clone();
         for outage in &mut group.outages {
             let OutageModel::Renewal { up, down, .. } = &mut outage.model else {
@@ -206,7 +206,7 @@ fn edits_survive_the_kill_of_their_process() {
                     assert!(done.insert((seed, *id)), "{name} seed {seed}: {id} is done twice");
                 }
                 Fact::Committed { device } => unsynced.retain(|(_, id)| id.origin.0 != *device),
-                Fact::Stopped { device, battery: false } => {
+                Fact::Stopped { device, why: Stop::Killed } => {
                     let here = unsynced.iter().filter(|(_, id)| id.origin.0 == *device);
                     for edit in here {
                         *if done.contains(edit) { &mut survivors } else { &mut cut_off } += 1;

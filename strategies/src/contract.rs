@@ -197,6 +197,8 @@ impl Outbox {
 ///   merge that prefers a rival (also one that arrives and loses at once), the replica reports `Replaced`. The one
 ///   exception: an element or text that a user removed knowingly need not be reported, since whoever shows the removal is known
 ///   not to show the removed.
+/// - Once some replica has lost its memory, an edit that some replica reported replaced by one that is held here need not be reported
+///   replaced here: whoever is told anew of what it forgot is told what is, and not always what was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A remote edit is now part of this replica's state.
@@ -413,6 +415,8 @@ pub struct Profile {
     pub session: Support,
     /// Datagrams.
     pub datagram: Support,
+    /// Replicas that come back knowing less than they told, under a new [`Seat::incarnation`], the authority included.
+    pub memory_loss: Support,
     /// Laws that it does not keep, each with the weaker one that it keeps instead.
     pub exceptions: &'static [(Law, &'static str)],
     /// A schedule that it insists on, whatever the scenario says.

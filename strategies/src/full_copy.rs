@@ -41,6 +41,7 @@ impl Strategy for FullCopy {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: Some(OwnSchedule::Periodic { interval_s: 900 }),
             edit_ids: EditIds::InCargo,

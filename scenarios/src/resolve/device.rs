@@ -135,8 +135,7 @@ fn storage(section: &Section<'_>, base: Option<&Storage>) -> Option<Storage> {
     })
 }
 
-const DURABILITY: &str =
-    "`edit`, or { output = \"5s\" }: synced before anything leaves, and after 5 s";
+const DURABILITY: &str = "`edit`, or { output = \"5s\" }: synced before anything leaves, and after 5 s, or { unsafe = \"5s\" }: after 5 s only";
 
 fn durability(place: &Place<'_>) -> Option<Durability> {
     match place.as_text() {
@@ -144,8 +143,12 @@ fn durability(place: &Place<'_>) -> Option<Durability> {
         Some(_) => place.refuse(DURABILITY),
         None => place.table(DURABILITY, |section| {
             // Shorter than 1 ms would make events without end.
-            let interval_ns = section.require("output", "a duration", duration(1_000_000))?;
-            Some(Durability::Output { interval_ns })
+            let interval = |key| section.read_or(key, None, |p| duration(1_000_000)(p).map(Some));
+            match (interval("output")?, interval("unsafe")?) {
+                (Some(interval_ns), None) => Some(Durability::Output { interval_ns }),
+                (None, Some(interval_ns)) => Some(Durability::Unsafe { interval_ns }),
+                _ => place.refuse(DURABILITY),
+            }
         }),
     }
 }

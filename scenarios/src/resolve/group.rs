@@ -1,4 +1,4 @@
-//! Reading groups of devices: their schedule, clocks, users and kills.
+//! Reading groups of devices: their schedule, clocks, users and crashes.
 
 use crate::built_in;
 use crate::resolve::device::device;
@@ -7,7 +7,7 @@ use crate::resolve::link::link;
 use crate::resolve::none_or;
 use crate::resolve::outage::outage;
 use crate::scenario::{
-    ClockError, DurationLaw, Group, Kills, Schedule, ScheduleKind, User, Window,
+    ClockError, Crashes, DurationLaw, Group, Schedule, ScheduleKind, User, Window,
 };
 use crate::section::{Place, Section};
 use crate::units::{HOUR, MINUTE, SECOND};
@@ -30,7 +30,8 @@ pub(crate) fn group(section: &Section<'_>) -> Option<Group> {
     });
     let default_user = has_battery.then(default_user);
     let user = section.read_or("user", default_user, |place| none_or(place, user));
-    let kills = section.read_or("kills", None, |place| none_or(place, kills));
+    let kills = section.read_or("kills", None, |place| none_or(place, crashes(RESTART)));
+    let power_losses = section.read_or("power_losses", None, |place| none_or(place, crashes(BOOT)));
     Some(Group {
         name: name?,
         count: count?,
@@ -41,6 +42,7 @@ pub(crate) fn group(section: &Section<'_>) -> Option<Group> {
         clock: clock?,
         user: user?,
         kills: kills?,
+        power_losses: power_losses?,
     })
 }
 
@@ -112,9 +114,15 @@ fn user(section: &Section<'_>) -> Option<User> {
     Some(User { awake: awake?, session: session?, gap: gap?, think: think? })
 }
 
-fn kills(section: &Section<'_>) -> Option<Kills> {
-    let mean_ns = section.require("mean", "a duration", duration(SECOND));
-    // Two seconds for a cold start: an assumption.
-    let restart_ns = section.read_or("restart", 2 * SECOND, duration(0));
-    Some(Kills { mean_ns: mean_ns?, restart_ns: restart_ns? })
+/// How long a killed process is away: a cold start, an assumption.
+const RESTART: u64 = 2 * SECOND;
+/// How long a device without power is away: as long as it takes to boot, an assumption.
+const BOOT: u64 = 30 * SECOND;
+
+fn crashes(restart_ns: u64) -> impl Fn(&Section<'_>) -> Option<Crashes> {
+    move |section| {
+        let mean_ns = section.require("mean", "a duration", duration(SECOND));
+        let restart_ns = section.read_or("restart", restart_ns, duration(0));
+        Some(Crashes { mean_ns: mean_ns?, restart_ns: restart_ns? })
+    }
 }

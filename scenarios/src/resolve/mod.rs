@@ -303,7 +303,7 @@ fn rhythm(section: &Section<'_>) -> Option<Rhythm> {
 /// `none`, or a table.
 pub(crate) fn none_or<T>(
     place: &Place<'_>,
-    read: fn(&Section<'_>) -> Option<T>,
+    read: impl FnOnce(&Section<'_>) -> Option<T>,
 ) -> Option<Option<T>> {
     if place.is_none() { Some(None) } else { place.table("`none` or a table", read).map(Some) }
 }

@@ -1,8 +1,11 @@
 //! A host's journal: inputs appended before they take effect, snapshots now and then, recovery by restore and replay.
+//!
+//! What was written is in the care of the operating system, and survives the process; only what was synced survives a loss of power. Torn
+//! writes are not modelled: an input is on storage as a whole or not at all, as checksums make it.
 
 use reconverge_strategies::{
-    Cargo, Clock, Edit, EditId, Input, LinkState, Malformed, Outbox, Replica, ReplicaId, Seat,
-    Strategy,
+    Cargo, Cell, Clock, Edit, EditId, Input, LinkState, Malformed, Outbox, Replica, ReplicaId,
+    Seat, Strategy,
 };
 
 /// An input that waits or is kept: owned, as a journal holds it.
@@ -79,16 +82,37 @@ impl Written {
     }
 }
 
+/// What a loss of power took.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Edits made here.
+    pub edits: u64,
+    /// Conflicts that such an edit had answered.
+    pub answered: Vec<Cell>,
+}
+
+/// Inputs with the times at which they were handled.
+type Inputs = Vec<(Clock, HostInput)>;
+
 /// The journal of one host.
 #[derive(Debug, Default)]
 pub struct Journal {
     /// Whether inputs are kept for a recovery; else they are only counted.
     keeps: bool,
     snapshot: Vec<u8>,
-    since: Vec<(Clock, HostInput)>,
+    since: Inputs,
+    /// How many of these are on storage.
+    synced: usize,
+    /// The snapshot before, and the inputs after it: what is on storage until the newer one is.
+    before: Option<(Vec<u8>, Inputs)>,
     since_bytes: u64,
     since_inputs: u32,
     unsynced_bytes: u64,
+    /// Facts that tell of the effects of all inputs so far, and of those on storage.
+    reports: u64,
+    reports_synced: u64,
+    /// What is not on storage, if power failed now.
+    unsynced: Taken,
     written: Written,
 }
 
@@ -98,7 +122,7 @@ const SNAPSHOT_AFTER_INPUTS: u32 = 256;
 const SNAPSHOT_AFTER_BYTES: u64 = 16 * 1024;
 
 impl Journal {
-    /// The journal of a new replica. `keeps` where the process may be killed.
+    /// The journal of a new replica. `keeps` where the process may stop before the end.
     pub fn new(replica: &dyn Replica, keeps: bool) -> Self {
         let mut journal = Journal { keeps, ..Journal::default() };
         if keeps {
@@ -118,8 +142,22 @@ impl Journal {
         self.unsynced_bytes += bytes;
     }
 
-    /// Keeps an input that took effect, and writes a snapshot where one is due; returns the bytes of the snapshot.
-    pub fn keep(&mut self, clock: Clock, input: HostInput, replica: &dyn Replica) -> u64 {
+    /// Keeps an input that took effect, of which so many facts will tell, and writes a snapshot where one is due; returns the bytes of
+    /// the snapshot.
+    pub fn keep(
+        &mut self,
+        clock: Clock,
+        input: HostInput,
+        reports: u64,
+        replica: &dyn Replica,
+    ) -> u64 {
+        self.reports += reports;
+        if let HostInput::Edit { edit, .. } = &input {
+            self.unsynced.edits += 1;
+            if let Edit::Resolve { cell, .. } = edit {
+                self.unsynced.answered.push(*cell);
+            }
+        }
         if self.keeps {
             self.since.push((clock, input));
         }
@@ -128,9 +166,19 @@ impl Journal {
         if self.since_inputs < SNAPSHOT_AFTER_INPUTS && self.since_bytes <= most_bytes {
             return 0;
         }
-        self.snapshot.clear();
-        replica.save(&mut self.snapshot);
-        self.since.clear();
+        self.snapshot(replica)
+    }
+
+    fn snapshot(&mut self, replica: &dyn Replica) -> u64 {
+        let mut snapshot = Vec::with_capacity(self.snapshot.len());
+        replica.save(&mut snapshot);
+        let older = std::mem::replace(&mut self.snapshot, snapshot);
+        let mut since = std::mem::take(&mut self.since);
+        if self.before.is_none() {
+            since.truncate(self.synced);
+            self.before = Some((older, since));
+        }
+        self.synced = 0;
         (self.since_bytes, self.since_inputs) = (0, 0);
         let bytes = self.snapshot.len() as u64;
         self.written.snapshot_bytes += bytes;
@@ -144,8 +192,43 @@ impl Journal {
     }
 
     /// Everything is on storage now.
-    pub fn synced(&mut self) {
+    pub fn sync(&mut self) {
         self.unsynced_bytes = 0;
+        self.before = None;
+        self.synced = self.since.len();
+        self.reports_synced = self.reports;
+        self.unsynced = Taken::default();
+    }
+
+    /// Whether every input is on storage.
+    pub fn is_synced(&self) -> bool {
+        self.before.is_none() && self.synced == self.since.len()
+    }
+
+    /// Facts that tell of the effects of inputs on storage.
+    pub fn reports_synced(&self) -> u64 {
+        self.reports_synced
+    }
+
+    /// The power fails: what is not on storage is gone.
+    pub fn lose(&mut self) -> Taken {
+        match self.before.take() {
+            Some((snapshot, since)) => (self.snapshot, self.since) = (snapshot, since),
+            None => self.since.truncate(self.synced),
+        }
+        self.synced = self.since.len();
+        self.since_inputs = self.since.len() as u32;
+        self.since_bytes = self.since.iter().map(|(_, input)| input.journal_bytes()).sum();
+        self.unsynced_bytes = 0;
+        self.reports = self.reports_synced;
+        std::mem::take(&mut self.unsynced)
+    }
+
+    /// Starts anew with a replica that came back as another one: its snapshot is on storage before it does anything. Returns its bytes.
+    pub fn begin_anew(&mut self, replica: &dyn Replica) -> u64 {
+        let bytes = self.snapshot(replica);
+        self.sync();
+        bytes
     }
 
     /// What was written so far.
@@ -153,8 +236,7 @@ impl Journal {
         self.written
     }
 
-    /// The replica as it was: restored from the snapshot, inputs replayed. Sends are discarded; returns the work of the replay too. A
-    /// killed process loses nothing that it wrote: the operating system holds it.
+    /// The replica as it was: restored from the snapshot, inputs replayed. Sends are discarded; returns the work of the replay too.
     ///
     /// # Errors
     /// [`Malformed`] where the replica does not understand its own snapshot.

@@ -63,6 +63,7 @@ enum Fate {
     Kept,
     Surfaced,
     Refused,
+    Crashed,
     Stranded,
     Superseded,
     Lost,
@@ -137,14 +138,14 @@ impl<'r> View<'r> {
     }
 }
 
-/// Who took which token away, having seen it; refused edits took nothing.
+/// Who took which token away, having seen it; refused and crashed edits took nothing.
 struct Removers(BTreeMap<Token, Vec<u32>>);
 
 impl Removers {
     fn new(ledger: &Ledger<'_>) -> Removers {
         let mut removers: BTreeMap<Token, Vec<u32>> = BTreeMap::new();
         for (index, record) in ledger.edits.iter().enumerate() {
-            if !record.refused {
+            if ledger.counts(index as u32) {
                 for token in &record.removes {
                     removers.entry(*token).or_default().push(index as u32);
                 }
@@ -175,10 +176,13 @@ pub fn close(
     if ledger.script.is_recorded() {
         // The content of a recorded session is compared as a whole, by whoever replays it.
         for edit in ledger.first..ledger.edits.len() as u32 {
-            match ledger.holding.holds(edit, reference as u32) {
-                true => accounts.kept += 1,
-                false => accounts.stranded += 1,
-            }
+            *if ledger.holding.holds(edit, reference as u32) {
+                &mut accounts.kept
+            } else if ledger.crashed(edit) {
+                &mut accounts.crashed
+            } else {
+                &mut accounts.stranded
+            } += 1;
         }
         return Ok(accounts);
     }
@@ -205,6 +209,7 @@ pub fn close(
             Fate::Kept => &mut accounts.kept,
             Fate::Surfaced => &mut accounts.surfaced,
             Fate::Refused => &mut accounts.refused,
+            Fate::Crashed => &mut accounts.crashed,
             Fate::Stranded => &mut accounts.stranded,
             Fate::Superseded => &mut accounts.superseded,
             Fate::Lost => &mut accounts.lost,
@@ -259,10 +264,12 @@ impl Closing<'_, '_> {
             Intent::Add(_) => self.add(index, accounts),
             Intent::Remove => (self.removal(&record.removes, false), false),
             Intent::Delete { adds } => {
-                let back =
-                    adds.iter().any(|add| self.ledger.holding.shown(*add, self.reference) > 0);
+                let back = adds.iter().any(|add| self.times(*add) > 0);
                 let effect = self.removal(&record.removes, back);
-                if effect == Some(Fate::Lost) && !self.kept_by_others(index) {
+                if effect == Some(Fate::Lost)
+                    && self.ledger.counts(index)
+                    && !self.kept_by_others(index)
+                {
                     accounts.deletes_resurrected += 1;
                 }
                 (effect, false)
@@ -272,6 +279,7 @@ impl Closing<'_, '_> {
         };
         match effect {
             Some(Fate::Lost) | None if record.refused => Fate::Refused,
+            Some(Fate::Lost) | None if self.ledger.crashed(index) => Fate::Crashed,
             Some(Fate::Lost) | None if self.is_stranded(index) => Fate::Stranded,
             Some(fate) => fate,
             None if knowing => Fate::Superseded,
@@ -309,25 +317,40 @@ impl Closing<'_, '_> {
         self.ledger.by_cell[&cell].iter().any(|by| {
             let record = &self.ledger.edits[*by as usize];
             *by != index
-                && !record.refused
+                && self.ledger.counts(*by)
                 && matches!(record.intent, Intent::Put | Intent::Resolve { .. })
                 && self.ledger.knew(*by, index)
         })
     }
 
+    /// How often an addition counts in the end.
+    fn times(&self, addition: u32) -> u8 {
+        let (ledger, seat) = (self.ledger, self.reference);
+        if ledger.replaced_unawares(addition, seat) {
+            let cell = ledger.edits[addition as usize].cell.expect("adds have a cell");
+            if !sums(ledger, cell, seat).is_shown(&self.view) {
+                return 0;
+            }
+        }
+        ledger.holding.shown(addition, seat)
+    }
+
     fn add(&self, index: u32, accounts: &mut Accounts) -> (Option<Fate>, bool) {
         let record = &self.ledger.edits[index as usize];
         let cell = record.cell.expect("adds have a cell");
-        let times = self.ledger.holding.shown(index, self.reference);
-        let knowing = self.ledger.edits.iter().any(|by| match &by.intent {
-            Intent::Delete { adds } => !by.refused && adds.contains(&index),
+        let times = self.times(index);
+        let deletes = |(by, record): (u32, &EditRecord)| match &record.intent {
+            Intent::Delete { adds } => adds.contains(&index) && self.ledger.counts(by),
             _ => false,
-        }) || self.ledger.by_cell[&cell].iter().any(|by| {
-            matches!(self.ledger.edits[*by as usize].intent, Intent::Resolve { .. })
-                && self.ledger.knew(*by, index)
-        });
+        };
+        let knowing = (0..).zip(&self.ledger.edits).any(deletes)
+            || self.ledger.by_cell[&cell].iter().any(|by| {
+                matches!(self.ledger.edits[*by as usize].intent, Intent::Resolve { .. })
+                    && self.ledger.counts(*by)
+                    && self.ledger.knew(*by, index)
+            });
         if times == 0 {
-            let pending = record.refused || self.is_stranded(index);
+            let pending = !self.ledger.counts(index) || self.is_stranded(index);
             accounts.increments_lost += u64::from(!knowing && !pending);
             return (None, knowing);
         }
@@ -355,7 +378,7 @@ impl Closing<'_, '_> {
         }
         let survived = self.removal(&record.removes, false);
         if missing > 0 {
-            if !record.refused && !self.is_stranded(index) {
+            if self.ledger.counts(index) && !self.is_stranded(index) {
                 accounts.text_chars_lost += missing;
             }
             return (None, false);
@@ -384,6 +407,7 @@ impl Closing<'_, '_> {
         let record = self.ledger.edits[index as usize].record;
         self.ledger.by_cell.range(cells_of(record)).flat_map(|(_, edits)| edits).any(|other| {
             *other >= self.ledger.first
+                && self.ledger.counts(*other)
                 && !self.ledger.knew(*other, index)
                 && !self.ledger.knew(index, *other)
         })
@@ -506,7 +530,7 @@ fn check_reports(
                 ));
             }
             let knowingly = record.intent != Intent::Put && taken_away(token);
-            if reported && !visible && !knowingly {
+            if reported && !visible && !knowingly && !ledger.replaced_unawares(index as u32, seat) {
                 return Err(format!(
                     "r{seat} does not show edit {}, which by its reports it shows",
                     record.id
@@ -514,30 +538,65 @@ fn check_reports(
             }
         }
     }
-    for (cell, edits) in &ledger.by_cell {
-        let mut sum = 0_i64;
-        let (mut adds, mut answered) = (false, false);
-        for edit in edits {
-            match ledger.edits[*edit as usize].intent {
-                Intent::Add(amount) => {
-                    adds = true;
-                    let times = i64::from(ledger.holding.shown(*edit, seat));
-                    sum = sum.wrapping_add(amount.wrapping_mul(times));
-                }
-                Intent::Resolve { .. } => answered = true,
-                _ => {}
-            }
-        }
-        let shown = match view.rendering.get(*cell) {
-            Some(Shown::Settled(Content::Counter(shown))) => *shown,
-            None => 0,
-            Some(_) => continue,
-        };
-        if adds && !answered && shown != sum {
+    for cell in ledger.by_cell.keys() {
+        let sums = sums(ledger, *cell, seat);
+        if sums.adds && !sums.answered && !sums.is_shown(view) && !sums.is_shown_unawares(view) {
+            let (shown, sum) = (shown_sum(view, *cell).unwrap_or(0), sums.reported);
             return Err(format!(
                 "r{seat} shows {shown} in counter {cell}, and by its reports the sum is {sum}"
             ));
         }
     }
     Ok(())
+}
+
+/// What a counter comes to at a replica.
+struct Sums {
+    cell: Cell,
+    /// Somebody added to it.
+    adds: bool,
+    /// Somebody answered a conflict about it: whoever did chose a sum, whatever had gone into it.
+    answered: bool,
+    /// By the replica's own reports.
+    reported: i64,
+    /// The same without what it has a successor of.
+    without_replaced: i64,
+}
+
+impl Sums {
+    fn is_shown(&self, view: &View<'_>) -> bool {
+        shown_sum(view, self.cell).is_none_or(|shown| shown == self.reported)
+    }
+
+    fn is_shown_unawares(&self, view: &View<'_>) -> bool {
+        shown_sum(view, self.cell).is_none_or(|shown| shown == self.without_replaced)
+    }
+}
+
+fn sums(ledger: &Ledger<'_>, cell: Cell, seat: u32) -> Sums {
+    let mut sums = Sums { cell, adds: false, answered: false, reported: 0, without_replaced: 0 };
+    for edit in &ledger.by_cell[&cell] {
+        match ledger.edits[*edit as usize].intent {
+            Intent::Add(amount) => {
+                sums.adds = true;
+                let amount = amount.wrapping_mul(ledger.holding.shown(*edit, seat).into());
+                sums.reported = sums.reported.wrapping_add(amount);
+                if !ledger.replaced_unawares(*edit, seat) {
+                    sums.without_replaced = sums.without_replaced.wrapping_add(amount);
+                }
+            }
+            Intent::Resolve { .. } => sums.answered = true,
+            _ => {}
+        }
+    }
+    sums
+}
+
+/// What a counter shows; none where that is a conflict.
+fn shown_sum(view: &View<'_>, cell: Cell) -> Option<i64> {
+    match view.rendering.get(cell) {
+        Some(Shown::Settled(Content::Counter(shown))) => Some(*shown),
+        None => Some(0),
+        Some(_) => None,
+    }
 }

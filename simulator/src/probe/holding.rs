@@ -75,6 +75,11 @@ impl Holding {
         self.holders[edit as usize]
     }
 
+    /// Whether a replica holds an edit that took the place of this one, as any replica reported.
+    pub fn holds_successor(&self, edit: u32, replica: u32) -> bool {
+        self.successors[edit as usize].iter().any(|by| self.holds(*by, replica))
+    }
+
     /// A replica shows an edit (once more).
     pub fn show(&mut self, edit: u32, replica: u32, now_ns: u64) {
         let at = self.at(edit, replica);
@@ -99,6 +104,17 @@ impl Holding {
         let at = self.at(edit, replica);
         self.shown[at] = 0;
         self.lower(edit, replica, now_ns);
+    }
+
+    /// What a replica reported of an edit is void: it shows it as often as before.
+    pub fn revert(&mut self, edit: u32, shown: u8, replica: u32, now_ns: u64) {
+        let at = self.at(edit, replica);
+        self.shown[at] = shown;
+        if shown > 0 {
+            self.raise(edit, replica, now_ns);
+        } else {
+            self.lower(edit, replica, now_ns);
+        }
     }
 
     /// An edit is held; so is whatever it replaced.

@@ -66,6 +66,10 @@ pub struct EditRecord {
     pub refused: bool,
     /// It is durable where it must be.
     pub committed: bool,
+    /// Its own device lost it with an unsynced journal, and has not synced it since.
+    pub destroyed: bool,
+    /// It is among those that some seat with a user lacks and may still get.
+    awaited: bool,
 }
 
 /// What a seat is to the ledger.
@@ -82,6 +86,13 @@ struct Recovery {
     causes: u32,
     /// When the last disruption ended, and the edits not level then.
     open: Option<(u64, BTreeSet<u32>)>,
+}
+
+/// What a report changed: how often the device showed the edit before.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    edit: u32,
+    shown: u8,
 }
 
 /// Time that a seat lacks something.
@@ -129,6 +140,10 @@ pub struct Ledger<'a> {
     fresh_ns: u64,
     facts: u64,
     uncommitted: Vec<Vec<u32>>,
+    /// Edits made at a seat since it last had everything on storage.
+    unsynced: Vec<Vec<u32>>,
+    /// Reports of a seat since then, as a loss of power takes them back.
+    revocable: Vec<Vec<Option<Before>>>,
     lacks: Vec<Lack>,
     recoveries: Vec<Recovery>,
     phase: Phase,
@@ -152,6 +167,8 @@ pub struct Ledger<'a> {
     holding_users: Vec<u32>,
     /// The first report of an edit that nobody made.
     pub(super) invented: Option<(u32, EditId)>,
+    /// Some replica came back knowing less than it had told.
+    pub(super) memory_lost: bool,
 }
 
 impl<'a> Ledger<'a> {
@@ -178,6 +195,8 @@ impl<'a> Ledger<'a> {
             fresh_ns: 0,
             facts: 0,
             uncommitted: vec![Vec::new(); count],
+            unsynced: vec![Vec::new(); count],
+            revocable: vec![Vec::new(); count],
             lacks: vec![Lack::default(); count],
             recoveries: vec![Recovery::default(); count],
             phase: Phase::Work,
@@ -195,6 +214,7 @@ impl<'a> Ledger<'a> {
             users,
             holding_users: Vec::new(),
             invented: None,
+            memory_lost: false,
             seats,
         };
         for (id, edit) in &script.genesis {
@@ -230,6 +250,22 @@ impl<'a> Ledger<'a> {
         }
         let author = self.edits[by as usize].id.origin.0;
         self.first_shown[self.at(edit, author)] < self.edits[by as usize].sequence
+    }
+
+    /// Whether an edit was destroyed before it was synced, and what it did is nowhere.
+    pub(super) fn crashed(&self, edit: u32) -> bool {
+        self.edits[edit as usize].destroyed && self.holding.holders(edit) == 0
+    }
+
+    /// Whether a replica has something that took the place of an edit, and may not know that it did. Whoever lost its memory is told anew
+    /// of edits together with what replaced them long ago, and not of which replaced whose.
+    pub(super) fn replaced_unawares(&self, edit: u32, seat: u32) -> bool {
+        self.memory_lost && self.holding.holds_successor(edit, seat)
+    }
+
+    /// Whether an edit can have an effect at all.
+    pub(super) fn counts(&self, edit: u32) -> bool {
+        !self.edits[edit as usize].refused && !self.crashed(edit)
     }
 
     /// Edits not yet held by every seat with a user.
@@ -285,8 +321,8 @@ impl<'a> Ledger<'a> {
 
     /// The users' own content, once per edit.
     pub fn bytes_user(&self) -> u64 {
-        let made = &self.edits[self.first as usize..];
-        made.iter().filter(|edit| !edit.refused).map(|edit| edit.content_bytes).sum()
+        let made = (self.first..self.edits.len() as u32).filter(|edit| self.counts(*edit));
+        made.map(|edit| self.edits[edit as usize].content_bytes).sum()
     }
 
     /// Records settled and everywhere times; returns how many pairs never settle, and how many pairs there are.
@@ -294,7 +330,7 @@ impl<'a> Ledger<'a> {
         let (mut unsettled, mut pairs) = (0, 0);
         for edit in self.first..self.edits.len() as u32 {
             let record = &self.edits[edit as usize];
-            if record.refused {
+            if !self.counts(edit) {
                 continue;
             }
             let mut everywhere = Some(0);
@@ -381,7 +417,6 @@ impl<'a> Ledger<'a> {
         }
         self.holding.add();
         self.holding_users.push(0);
-        self.pending += 1;
         let wide = self.first_shown.len() + self.seats.len();
         self.first_shown.resize(wide, u64::MAX);
         self.edits.push(EditRecord {
@@ -396,7 +431,10 @@ impl<'a> Ledger<'a> {
             content_bytes: edit.content_bytes(),
             refused: false,
             committed: false,
+            destroyed: false,
+            awaited: false,
         });
+        self.recount(index);
         index
     }
 
@@ -506,7 +544,6 @@ impl<'a> Ledger<'a> {
         let mut changes = std::mem::take(&mut self.drained);
         self.holding.drain_changes(&mut changes);
         for (edit, seat, held) in changes.drain(..) {
-            let refused = self.edits[edit as usize].refused;
             let lack = &mut self.lacks[seat as usize];
             if self.edits[edit as usize].committed {
                 lack.advance(now_ns);
@@ -516,18 +553,46 @@ impl<'a> Ledger<'a> {
                 let count = &mut self.holding_users[edit as usize];
                 let before = *count;
                 *count = if held { before + 1 } else { before - 1 };
-                // Nobody waits for a refused edit.
-                if !refused && held && *count == self.users {
-                    self.pending -= 1;
-                } else if !refused && !held && before == self.users {
-                    self.pending += 1;
-                }
             }
-            if held || refused {
+            self.recount(edit);
+            if held || self.edits[edit as usize].refused || self.edits[edit as usize].destroyed {
                 self.recovered(edit, seat, now_ns);
             }
         }
         self.drained = changes;
+    }
+
+    /// Whether somebody waits for an edit. Nobody waits for one that was refused, or that is nowhere any more.
+    fn recount(&mut self, edit: u32) {
+        let awaited = self.counts(edit) && self.holding_users[edit as usize] < self.users;
+        let before = std::mem::replace(&mut self.edits[edit as usize].awaited, awaited);
+        self.pending = self.pending + u64::from(awaited) - u64::from(before);
+    }
+
+    /// A device lost its last edits and reports with its power.
+    fn forget(&mut self, device: u32, edits: u64, reports: u64, now_ns: u64) {
+        let unsynced = &mut self.unsynced[device as usize];
+        let destroyed = unsynced.split_off(unsynced.len().saturating_sub(edits as usize));
+        for edit in &destroyed {
+            self.edits[*edit as usize].destroyed = true;
+        }
+        let revocable = &mut self.revocable[device as usize];
+        let void = revocable.split_off(revocable.len().saturating_sub(reports as usize));
+        for before in void.into_iter().rev().flatten() {
+            self.holding.revert(before.edit, before.shown, device, now_ns);
+        }
+        self.held_changed(now_ns);
+        for edit in destroyed {
+            self.recount(edit);
+        }
+        let edits = &self.edits;
+        self.uncommitted[device as usize].retain(|edit| !edits[*edit as usize].destroyed);
+    }
+
+    /// Notes how often a device shows an edit before it reports something of it.
+    fn note(&mut self, edit: Option<u32>, device: u32) {
+        let before = edit.map(|edit| Before { edit, shown: self.holding.shown(edit, device) });
+        self.revocable[device as usize].push(before);
     }
 
     /// A device was cut off for one more reason.
@@ -602,13 +667,22 @@ impl<'a> Ledger<'a> {
     fn changed(&mut self, device: u32, change: Change, now_ns: u64) {
         match change {
             Change::Applied { edit } => {
-                if let Some(edit) = self.reported(edit, device) {
+                let edit = self.reported(edit, device);
+                self.note(edit, device);
+                if let Some(edit) = edit {
+                    let record = &self.edits[edit as usize];
+                    if record.destroyed && record.id.origin.0 == device {
+                        // It had left before it was lost, and is back.
+                        self.uncommitted[device as usize].push(edit);
+                    }
                     self.show(edit, device, now_ns);
                 }
             }
             Change::Replaced { edit, by } => {
                 let by = self.reported(by, device);
-                if let Some(edit) = self.reported(edit, device) {
+                let edit = self.reported(edit, device);
+                self.note(edit, device);
+                if let Some(edit) = edit {
                     self.holding.hide(edit, by, device, now_ns);
                     self.held_changed(now_ns);
                 }
@@ -616,19 +690,19 @@ impl<'a> Ledger<'a> {
             Change::Conflicted { edit, with, .. } => {
                 self.reported(edit, device);
                 self.reported(with, device);
+                self.note(None, device);
                 self.conflicts += 1;
             }
             Change::Acknowledged { edit } => {
                 self.reported(edit, device);
+                self.note(None, device);
             }
             Change::Refused { edit, .. } => {
-                if let Some(edit) = self.reported(edit, device) {
-                    let record = &mut self.edits[edit as usize];
-                    if !std::mem::replace(&mut record.refused, true) {
-                        // Nobody waits for it any more.
-                        let users = self.holding_users[edit as usize];
-                        self.pending -= u64::from(users < self.users);
-                    }
+                let edit = self.reported(edit, device);
+                self.note(edit, device);
+                if let Some(edit) = edit {
+                    self.edits[edit as usize].refused = true;
+                    self.recount(edit);
                     self.holding.hide(edit, None, device, now_ns);
                     self.held_changed(now_ns);
                 }
@@ -661,17 +735,30 @@ impl Probe for Ledger<'_> {
                 self.touched[seat].insert(edit.record());
                 let edit = self.record(*id, *number, edit, *acted_ns, seen, prompted);
                 self.uncommitted[seat].push(edit);
+                self.unsynced[seat].push(edit);
             }
-            Fact::EditDone { id, .. } if !self.delayed => {
-                if let Some(edit) = self.number(*id) {
+            Fact::EditDone { id, .. } => {
+                let shown = self.number(*id).filter(|_| !self.delayed);
+                self.note(shown, id.origin.0);
+                if let Some(edit) = shown {
                     self.show(edit, id.origin.0, now_ns);
                 }
             }
             Fact::Changed { device, change } => self.changed(*device, *change, now_ns),
-            Fact::Committed { device } if !self.delayed => {
-                for edit in std::mem::take(&mut self.uncommitted[*device as usize]) {
-                    self.commit(edit, now_ns);
+            Fact::Committed { device } => {
+                let device = *device as usize;
+                self.unsynced[device].clear();
+                self.revocable[device].clear();
+                if !self.delayed {
+                    for edit in std::mem::take(&mut self.uncommitted[device]) {
+                        self.edits[edit as usize].destroyed = false;
+                        self.commit(edit, now_ns);
+                    }
                 }
+            }
+            Fact::Reborn { .. } => self.memory_lost = true,
+            Fact::Forgotten { device, edits, reports } => {
+                self.forget(*device, *edits, *reports, now_ns);
             }
             Fact::Link { device, up: false } => self.disrupt(*device),
             Fact::Link { device, up: true } => self.restore(*device, now_ns),

@@ -4,7 +4,7 @@ use super::{Event, MAX_REPLIES, Message, Timer, World};
 use crate::device::battery::Battery;
 use crate::device::clock::DeviceClock;
 use crate::device::journal::{HostInput, Journal};
-use crate::fact::{Fact, NotMade, Phase};
+use crate::fact::{Fact, NotMade, Phase, Stop};
 use crate::schedule::{Decision, Rule, Signals};
 use crate::workload::EditKind;
 use reconverge_scenarios::{self as scenarios, Durability, Group};
@@ -45,7 +45,15 @@ pub struct Host {
     clock: DeviceClock,
     cpu: scenarios::Cpu,
     storage: scenarios::Storage,
+    /// From a stop until the process runs again: after a kill or an empty battery, and after a loss of power.
     restart_ns: u64,
+    boot_ns: u64,
+    /// How often it came back knowing less than it had told.
+    pub(super) incarnation: u32,
+    /// What a loss of power took may be known to others: it comes back as a new incarnation.
+    reborn: bool,
+    /// A loss of power took inputs: what the replica showed last is not what it is to show after its recovery.
+    lossy: bool,
     /// The battery, where it has one.
     pub battery: Option<Battery>,
     /// Whether somebody sits in front of it at times.
@@ -64,7 +72,10 @@ pub struct Host {
     running: Running,
     /// Effects of an input that a kill cut off before they showed; they show after the recovery.
     cut_off: Option<Running>,
+    /// The name of the next edit. It is never given twice, also where a loss of power takes the edit that had it.
     next_sequence: u64,
+    /// Facts told so far of the effects of inputs.
+    reports: u64,
     radio_billed_pj: u64,
     dead_since_ns: Option<u64>,
     /// Work so far.
@@ -97,6 +108,10 @@ impl Host {
             cpu: group.device.cpu.clone(),
             storage: group.device.storage.clone(),
             restart_ns: group.kills.as_ref().map_or(2_000_000_000, |kills| kills.restart_ns),
+            boot_ns: group.power_losses.as_ref().map_or(0, |losses| losses.restart_ns),
+            incarnation: 0,
+            reborn: false,
+            lossy: false,
             battery: group.device.battery.as_ref().map(Battery::new),
             has_user: group.user.is_some(),
             alive: true,
@@ -111,6 +126,7 @@ impl Host {
             running: Running::default(),
             cut_off: None,
             next_sequence: 0,
+            reports: 0,
             radio_billed_pj: 0,
             dead_since_ns: None,
             work_units: 0,
@@ -137,11 +153,9 @@ impl Host {
         !self.busy && self.queue.is_empty()
     }
 
-    /// Puts everything in the journal on storage; returns how long that takes.
-    fn sync(&mut self) -> u64 {
-        let bytes = self.journal.unsynced_bytes();
-        self.journal.synced();
-        self.storage.sync_ns + write_ns(&self.storage, bytes)
+    /// How long it takes to put everything in the journal on storage.
+    fn sync_ns(&self) -> u64 {
+        self.storage.sync_ns + write_ns(&self.storage, self.journal.unsynced_bytes())
     }
 
     fn signals(&self) -> Signals {
@@ -234,7 +248,10 @@ impl World<'_> {
         }
         let was_sync = matches!(input, HostInput::Sync { .. });
         let addressee = addressee(&input);
-        let snapshot_bytes = host.journal.keep(clock, input, host.replica.as_ref());
+        let is_change = |output: &&Output| matches!(output, Output::Change(_));
+        let changes = self.out.outputs.iter().filter(is_change).count() as u64;
+        let reports = u64::from(edit.is_some()) + changes;
+        let snapshot_bytes = host.journal.keep(clock, input, reports, host.replica.as_ref());
         let work_units = self.out.work_units;
         let mut done_ns = self.now_ns + work_units * host.cpu.unit_ns;
         let mut leaves = false;
@@ -250,11 +267,15 @@ impl World<'_> {
                 return self.fail(reason);
             }
         }
-        let each_edit = edit.is_some() && host.storage.durability == Durability::Edit;
-        let barrier = (leaves || each_edit) && host.journal.unsynced_bytes() > 0;
+        let barrier = host.journal.unsynced_bytes() > 0
+            && match host.storage.durability {
+                Durability::Edit => leaves || edit.is_some(),
+                Durability::Output { .. } => leaves,
+                Durability::Unsafe { .. } => false,
+            };
         let mut storage_ns = write_ns(&host.storage, snapshot_bytes);
         if barrier {
-            let barrier_ns = host.sync();
+            let barrier_ns = host.sync_ns();
             storage_ns += barrier_ns;
             done_ns += barrier_ns;
         }
@@ -268,7 +289,9 @@ impl World<'_> {
         host.busy = true;
         if barrier {
             self.agenda.clear_timer(self.timers.id(Timer::Journal(device as u32)));
-        } else if let Durability::Output { interval_ns } = host.storage.durability {
+        } else if let Durability::Output { interval_ns } | Durability::Unsafe { interval_ns } =
+            host.storage.durability
+        {
             let timer = self.timers.id(Timer::Journal(device as u32));
             if self.agenda.timer_ns(timer).is_none() {
                 self.agenda.set_timer(timer, self.now_ns + interval_ns);
@@ -283,6 +306,9 @@ impl World<'_> {
     pub(super) fn finish_input(&mut self, device: usize) {
         let mut running = std::mem::take(&mut self.hosts[device].running);
         self.hosts[device].busy = false;
+        if running.barrier {
+            self.hosts[device].journal.sync();
+        }
         self.show(device, &mut running);
         let was_sync = running.was_sync;
         // The buffer is used again.
@@ -299,6 +325,7 @@ impl World<'_> {
             self.emit(&Fact::Restarted { device: number, work_units });
         }
         if let Some((id, acted_ns)) = running.edit.take() {
+            self.hosts[device].reports += 1;
             self.emit(&Fact::EditDone { id, acted_ns });
         }
         if running.barrier {
@@ -315,6 +342,7 @@ impl World<'_> {
     }
 
     fn changed(&mut self, device: usize, change: Change) {
+        self.hosts[device].reports += 1;
         self.emit(&Fact::Changed { device: device as u32, change });
         self.settling.changes += 1;
         self.settling.last_change_ns = self.now_ns;
@@ -470,7 +498,8 @@ impl World<'_> {
         if !host.running() || host.journal.unsynced_bytes() == 0 {
             return;
         }
-        let time_ns = host.sync();
+        let time_ns = host.sync_ns();
+        host.journal.sync();
         self.bill_storage(device, time_ns);
         self.emit(&Fact::Committed { device: device as u32 });
     }
@@ -479,29 +508,77 @@ impl World<'_> {
         self.emit(&Fact::Kill { device: device as u32 });
         if self.hosts[device].running() && self.phase == Phase::Work {
             self.counts.kills += 1;
-            self.stop(device, false);
-            let (life, restart_ns) = (self.hosts[device].life, self.hosts[device].restart_ns);
-            let event = Event::Restart { device: device as u32, life };
-            self.agenda.schedule(self.now_ns + restart_ns, event);
+            self.stop(device, Stop::Killed);
+            self.restart_after(device, self.hosts[device].restart_ns);
         }
     }
 
-    /// Stops a process. What was written to its journal stays.
-    fn stop(&mut self, device: usize, battery: bool) {
+    fn restart_after(&mut self, device: usize, after_ns: u64) {
+        let event = Event::Restart { device: device as u32, life: self.hosts[device].life };
+        self.agenda.schedule(self.now_ns + after_ns, event);
+    }
+
+    /// The power fails, be it while the process runs or while it is restarting. A device with an empty battery has been shut down.
+    pub(super) fn power_fails(&mut self, device: usize) {
+        self.emit(&Fact::PowerFails { device: device as u32 });
+        if !self.hosts[device].alive || self.phase != Phase::Work {
+            return;
+        }
+        self.counts.power_losses += 1;
+        if self.hosts[device].stopped {
+            self.hosts[device].life += 1;
+        } else {
+            self.stop(device, Stop::Power);
+        }
+        self.forget(device);
+        self.restart_after(device, self.hosts[device].boot_ns);
+    }
+
+    /// What is not on storage never happened on this device.
+    fn forget(&mut self, device: usize) {
+        let host = &mut self.hosts[device];
+        host.lossy |= !host.journal.is_synced();
+        let taken = host.journal.lose();
+        host.reborn |= matches!(host.storage.durability, Durability::Unsafe { .. });
+        let synced = host.journal.reports_synced();
+        // What an input does shows as a whole, and so is what was cut off: of an input on storage, or gone with it.
+        if synced <= host.reports {
+            host.cut_off = None;
+        }
+        let reports = host.reports.saturating_sub(synced);
+        host.reports -= reports;
+        // The conflicts are open again; users are asked anew.
+        host.users.ask_again(taken.answered);
+        if taken.edits > 0 || reports > 0 {
+            let edits = taken.edits;
+            self.emit(&Fact::Forgotten { device: device as u32, edits, reports });
+        }
+    }
+
+    /// Stops a process. What was written to its journal stays with the operating system.
+    fn stop(&mut self, device: usize, why: Stop) {
         let number = device as u32;
-        self.emit(&Fact::Stopped { device: number, battery });
+        self.emit(&Fact::Stopped { device: number, why });
         let host = &mut self.hosts[device];
         host.stopped = true;
         host.life += 1;
         if host.busy {
             host.busy = false;
             let mut running = std::mem::take(&mut host.running);
+            if running.barrier && why == Stop::Killed {
+                // The operating system ends what the process began.
+                host.journal.sync();
+            }
             running.outputs.retain(|output| matches!(output, Output::Change(_)));
             match &mut host.cut_off {
                 // Stopped again during a recovery: what was cut off before is still to be shown.
                 Some(earlier) => earlier.outputs.append(&mut running.outputs),
                 None => host.cut_off = Some(running),
             }
+        }
+        if why == Stop::Battery {
+            // The device shuts down in order.
+            host.journal.sync();
         }
         let queue = std::mem::take(&mut host.queue);
         for waiting in queue {
@@ -525,26 +602,49 @@ impl World<'_> {
         for timer in [Timer::Cpu(number), Timer::Journal(number)] {
             self.agenda.clear_timer(self.timers.id(timer));
         }
-        self.cut_sessions(device, !battery);
+        self.cut_sessions(device, why == Stop::Killed);
     }
 
     pub(super) fn restart(&mut self, device: usize, life: u32) {
+        let all = reconverge_strategies::PartitionId(0);
         let host = &self.hosts[device];
         if !host.alive || !host.stopped || host.life != life {
             return;
         }
         let recovered = host.journal.recover(self.strategy, &self.seat(device));
-        let (replica, work_units) = match recovered {
+        let (mut replica, work_units) = match recovered {
             Ok(recovered) => recovered,
             Err(malformed) => {
                 return self.fail(format!("r{device} cannot read its own snapshot: {malformed}"));
             }
         };
+        let mut storage_ns = 0;
+        if self.hosts[device].reborn {
+            self.hosts[device].reborn = false;
+            self.hosts[device].incarnation += 1;
+            let mut saved = Vec::new();
+            replica.save(&mut saved);
+            let shown = replica.fingerprint(all);
+            replica = match self.strategy.restore(&self.seat(device), &saved) {
+                Ok(replica) => replica,
+                Err(malformed) => {
+                    return self.fail(format!("r{device} cannot be born again: {malformed}"));
+                }
+            };
+            if replica.fingerprint(all) != shown {
+                return self.fail(format!("r{device} shows something else when born again"));
+            }
+            let incarnation = self.hosts[device].incarnation;
+            self.emit(&Fact::Reborn { device: device as u32, incarnation });
+            let host = &mut self.hosts[device];
+            let bytes = host.journal.begin_anew(replica.as_ref());
+            storage_ns = host.storage.sync_ns + write_ns(&host.storage, bytes);
+        }
         let host = &mut self.hosts[device];
-        let all = reconverge_strategies::PartitionId(0);
-        if replica.fingerprint(all) != host.replica.fingerprint(all) {
+        if !host.lossy && replica.fingerprint(all) != host.replica.fingerprint(all) {
             return self.fail(format!("r{device} shows something else after its recovery"));
         }
+        host.lossy = false;
         host.replica = replica;
         host.stopped = false;
         host.recovery_units += work_units;
@@ -552,9 +652,10 @@ impl World<'_> {
         host.running.recovery_units = Some(work_units);
         host.running.barrier = false;
         host.busy = true;
-        let done_ns = self.now_ns + work_units * host.cpu.unit_ns;
+        let done_ns = self.now_ns + work_units * host.cpu.unit_ns + storage_ns;
         self.agenda.set_timer(self.timers.id(Timer::Cpu(device as u32)), done_ns);
         self.bill_cpu(device, work_units);
+        self.bill_storage(device, storage_ns);
         for n in 0..self.hosts[device].pairs.len() {
             let (pair, side) = self.hosts[device].pairs[n];
             self.tell(pair as usize, side, LinkState::Lost);
@@ -593,8 +694,9 @@ impl World<'_> {
             self.counts.battery_deaths += 1;
             if host.stopped {
                 host.life += 1;
+                host.journal.sync();
             } else {
-                self.stop(device, true);
+                self.stop(device, Stop::Battery);
             }
             if let Some(radio) = self.network.radio_mut(device) {
                 radio.close(now_ns);
@@ -616,8 +718,8 @@ impl World<'_> {
         if let Some(since_ns) = host.dead_since_ns.take() {
             host.dead_ns += self.now_ns - since_ns;
         }
-        let event = Event::Restart { device: device as u32, life: host.life };
-        self.agenda.schedule(self.now_ns + host.restart_ns, event);
+        let restart_ns = host.restart_ns;
+        self.restart_after(device, restart_ns);
     }
 
     fn bill_cpu(&mut self, device: usize, work_units: u64) {

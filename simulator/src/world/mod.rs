@@ -56,6 +56,9 @@ enum Event {
     Kill {
         device: u32,
     },
+    PowerFails {
+        device: u32,
+    },
     /// A stopped process starts again, unless it was stopped anew.
     Restart {
         device: u32,
@@ -174,6 +177,8 @@ pub struct Counts {
     pub footprint_peak_bytes: u64,
     /// Process kills that hit.
     pub kills: u64,
+    /// Losses of power that hit.
+    pub power_losses: u64,
     /// Batteries that ran empty.
     pub battery_deaths: u64,
     /// Events of the agenda.
@@ -317,7 +322,8 @@ impl<'a> World<'a> {
             let is_hub = Some(device) == hub;
             let rule = Rule::new(&group.schedule, world.profile.schedule, is_hub);
             let replica = strategy.create(&world.seat(device));
-            let keeps = group.kills.is_some() || group.device.battery.is_some();
+            let crashes = group.kills.is_some() || group.power_losses.is_some();
+            let keeps = crashes || group.device.battery.is_some();
             let journal = Journal::new(replica.as_ref(), keeps);
             let plan = &plans[device];
             let clock = DeviceClock::new(plan.clock_offset_us, plan.clock_drift_ppb);
@@ -355,6 +361,9 @@ impl<'a> World<'a> {
             }
             for at_ns in &plan.kills {
                 self.agenda.schedule(*at_ns, Event::Kill { device: number });
+            }
+            for at_ns in &plan.power_losses {
+                self.agenda.schedule(*at_ns, Event::PowerFails { device: number });
             }
             let count = self.plans.len() as u32;
             let rule = &self.hosts[device].rule;
@@ -402,6 +411,7 @@ impl<'a> World<'a> {
             Event::Plugged { device, plugged } => self.plugged(device as usize, plugged),
             Event::Present { device, present } => self.presence(device as usize, present),
             Event::Kill { device } => self.kill(device as usize),
+            Event::PowerFails { device } => self.power_fails(device as usize),
             Event::Restart { device, life } => self.restart(device as usize, life),
             Event::Leg { pair, generation, n } => self.leg_due(pair as usize, generation, n),
             Event::LegReaches { pair, generation, n } => {
@@ -525,7 +535,7 @@ impl<'a> World<'a> {
             schema: &self.schema,
             genesis: &self.script.genesis,
             transport: self.transport,
-            incarnation: 0,
+            incarnation: self.hosts.get(device).map_or(0, |host| host.incarnation),
         }
     }
 

@@ -36,6 +36,11 @@ impl Prompts {
         Prompts { think, waiting: BTreeSet::new(), shown: Vec::new(), overdue: Vec::new() }
     }
 
+    /// Answers were lost: their conflicts will be shown again.
+    pub(super) fn ask_again(&mut self, cells: Vec<Cell>) {
+        self.waiting.extend(cells);
+    }
+
     /// The process stopped before it took the answer.
     pub(super) fn reopen(&mut self, prompt: u32) {
         self.overdue.push(prompt);

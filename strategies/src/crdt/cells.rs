@@ -99,6 +99,8 @@ pub struct Effects {
 pub struct Comparison {
     /// Values and additions that are hidden, and the value that is displayed instead if there is one.
     pub hidden: Vec<(Dot, Option<Dot>)>,
+    /// Values and additions that are shown and were not.
+    pub shown: Vec<Dot>,
     /// Values that are shown beside a new one, and that one.
     pub rivals: Vec<(Cell, Dot, Dot)>,
 }
@@ -329,6 +331,7 @@ impl Cells {
                 (Some(State::Counter(old)), State::Counter(new)) => {
                     let gone = old.standing().difference(new.standing());
                     found.hidden.extend(gone.map(|dot| (*dot, None)));
+                    found.shown.extend(new.standing().difference(old.standing()));
                 }
                 (old, State::Register(new)) => {
                     let old = old.map_or_else(Vec::new, |old| values(old.seen()));
@@ -336,6 +339,7 @@ impl Cells {
                     let gone = old.iter().filter(|dot| !dots.contains(dot));
                     found.hidden.extend(gone.map(|dot| (*dot, dots.first().copied())));
                     for (n, dot) in dots.iter().enumerate().filter(|(_, dot)| !old.contains(dot)) {
+                        found.shown.push(*dot);
                         let pairs = new
                             .rivals(*dot)
                             .filter(|rival| old.contains(rival) || dots[..n].contains(rival));

@@ -103,6 +103,7 @@ impl Strategy for Crdt {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InCargo,

@@ -59,6 +59,9 @@ impl Strategy for EventGraph {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Unsupported(
+                "replicas converge, but reports can miss which values a forgetful peer's document brings back",
+            ),
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InCargo,

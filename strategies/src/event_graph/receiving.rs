@@ -218,6 +218,9 @@ impl GraphReplica {
         {
             // Said by the member itself, whatever became of its acknowledgements.
             let peer = &mut self.peers[at];
+            if peer.forgot {
+                return true;
+            }
             peer.acked.join(has);
             peer.sent.join(has);
             peer.cursor = self.log.first_unknown(peer.cursor, &peer.acked);
@@ -231,6 +234,7 @@ impl GraphReplica {
         let peer = &mut self.peers[at];
         if let Some(version) = head.version {
             if head.resets {
+                peer.forgot = true;
                 peer.sent = version.clone();
                 peer.acked = version;
                 peer.cursor = start;

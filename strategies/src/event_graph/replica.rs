@@ -37,6 +37,8 @@ pub struct Peer {
     pub met: bool,
     /// Whether it may take this replica for one that remembers more: memory was lost, and the peer has not answered since.
     pub misled: bool,
+    /// It has lost its memory, or begun again: what it once said that it had, it may have no more.
+    pub forgot: bool,
     /// Whether it was sent the whole state since the last [`Input::Sync`]: it is not answered with that again.
     pub offered: bool,
 }
@@ -272,8 +274,9 @@ impl GraphReplica {
 impl Peer {
     fn new(id: ReplicaId) -> Self {
         let (acked, sent) = (Version::new(), Version::new());
-        let (greeted, met, misled, offered) = (false, false, false, false);
-        Peer { id, acked, sent, cursor: 0, greeted, met, misled, offered }
+        let (greeted, met, misled) = (false, false, false);
+        let (forgot, offered) = (false, false);
+        Peer { id, acked, sent, cursor: 0, greeted, met, misled, forgot, offered }
     }
 }
 

@@ -43,7 +43,7 @@ pub fn save(replica: &GraphReplica, out: &mut Vec<u8>) {
         peer.acked.write(&mut writer);
         peer.sent.write(&mut writer);
         writer.uint(peer.cursor);
-        let flags = [peer.greeted, peer.met, peer.misled, peer.offered];
+        let flags = [peer.greeted, peer.met, peer.misled, peer.offered, peer.forgot];
         writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
     }
     replica.members.write(&mut writer);
@@ -141,15 +141,17 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
             greeted: false,
             met: false,
             misled: false,
+            forgot: false,
             offered: false,
         };
         let flags = reader.byte()?;
-        if peer.cursor < log.start() || peer.cursor > log.end() || flags > 15 {
+        if peer.cursor < log.start() || peer.cursor > log.end() || flags > 31 {
             return Err(Malformed("a peer's position is out of range"));
         }
         let misled = lost_memory || flags & 4 != 0;
         let (greeted, met, offered) = (flags & 1 != 0, flags & 2 != 0, flags & 8 != 0);
-        peers.push(Peer { greeted, met, misled, offered, ..peer });
+        let forgot = flags & 16 != 0;
+        peers.push(Peer { greeted, met, misled, forgot, offered, ..peer });
     }
     let mut expected: Vec<ReplicaId> = seat.peers.to_vec();
     expected.sort_unstable();

@@ -28,8 +28,8 @@ struct Lacking {
 }
 
 impl GraphReplica {
-    /// Takes over the document of a peer that has `version`. Refused where this replica does not remember all that the peer lacks:
-    /// then the peer lost its memory too, and gets this one's document. With `rebase` the peer takes this replica for one that was
+    /// Takes over the document of a peer that has `version`. Where this replica does not remember all that the peer lacks, the peer lost
+    /// its memory too: then the smaller document gives way, and a peer with the smaller one gets this one's. With `rebase` the peer takes this replica for one that was
     /// gone, or could not take up its edits.
     pub(super) fn take_state(
         &mut self,
@@ -51,7 +51,10 @@ impl GraphReplica {
         if theirs.beyond(&self.have) == 0 && !rebase {
             return Ok(Use::All);
         }
-        if !self.log.reaches(&theirs) && !rebase {
+        let size = |version: &Version| version.beyond(&Version::new());
+        let gives_way = (size(&self.have), from) < (size(&theirs), self.agent.replica());
+        let remembers = self.log.reaches(&theirs);
+        if !remembers && !rebase && !gives_way {
             return Ok(Use::Gap);
         }
         // Of two that take each other to be gone, one goes on and the other one comes back.
@@ -70,13 +73,14 @@ impl GraphReplica {
         for peer in &mut self.peers {
             peer.cursor = self.log.start();
         }
-        let rest = if rebase { lacking } else { self.put_on_top(lacking, out) };
-        let renewed = rebase || !rest.is_empty();
+        let anew = rebase || !remembers;
+        let rest = if anew { lacking } else { self.put_on_top(lacking, out) };
+        let renewed = anew || !rest.is_empty();
         let mut again = BTreeSet::new();
         if renewed {
             self.begin_again(&before, &known, &theirs, rest, &mut again, out);
         }
-        self.report_comparison(&before, newest, &again, out);
+        self.report_comparison((&before, &known), newest, &again, out);
         Ok(if renewed { Use::Gap } else { Use::All })
     }
 
@@ -246,7 +250,7 @@ impl GraphReplica {
     /// Reports what another document shows instead of what was here.
     fn report_comparison(
         &self,
-        before: &Cells,
+        (before, known): (&Cells, &Version),
         newest: Option<EditId>,
         again: &BTreeSet<EditId>,
         out: &mut Outbox,
@@ -260,6 +264,12 @@ impl GraphReplica {
                 && edit != by
             {
                 out.change(Change::Replaced { edit, by });
+            }
+        }
+        for dot in found.shown.into_iter().filter(|dot| known.covers(*dot)) {
+            // What had replaced it is not known to the peer, and goes.
+            if let Some(edit) = self.ids.of(dot).filter(|edit| !again.contains(edit)) {
+                out.change(Change::Applied { edit });
             }
         }
         for (cell, rival, new) in found.rivals {

@@ -45,6 +45,9 @@ impl Strategy for OnlineOnly {
             graph: Support::Unsupported("one server decides; everybody must reach it"),
             session: Support::Native,
             datagram: Support::Unsupported("requests and answers need order, as over HTTP"),
+            memory_loss: Support::Unsupported(
+                "the server alone decides: what it has told and forgets, nobody can tell it",
+            ),
             exceptions: &[(
                 Law::LocalVisibility,
                 "an edit is refused or delayed, never shown and then lost",

@@ -124,6 +124,9 @@ impl Strategy for Ot {
             datagram: Support::Unsupported(
                 "revisions and batches must arrive in order, which only a session gives",
             ),
+            memory_loss: Support::Unsupported(
+                "revisions are counted: whoever forgets some counts them twice",
+            ),
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InCargo,

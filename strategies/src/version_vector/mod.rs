@@ -142,6 +142,7 @@ impl Strategy for VersionVector {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InMessages,

@@ -60,6 +60,7 @@ impl Strategy for Toy {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InCargo,

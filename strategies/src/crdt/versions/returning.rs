@@ -74,6 +74,7 @@ impl Store {
         };
         self.members.welcome(from);
         let before = std::mem::replace(&mut self.cells, cells);
+        let known = self.have.clone();
         let newest = self.take_ids(version, cargo, out);
         let mut again = BTreeSet::new();
         if anew {
@@ -82,7 +83,7 @@ impl Store {
             self.log.skip_to(&self.have, &theirs);
             self.have.join(&theirs);
         }
-        self.report_replacement(&before, newest, &again, out);
+        self.report_replacement((&before, &known), newest, &again, out);
         Ok(if anew { Use::Gap } else { Use::All })
     }
 
@@ -175,8 +176,11 @@ impl Store {
     ) {
         for (agent, _) in known.iter() {
             for edit in self.ids.cut(agent, self.have.get(agent)) {
-                if let Some(by) = newest.filter(|_| !again.contains(&edit)) {
-                    out.change(Change::Replaced { edit, by });
+                let Some(by) = newest.filter(|_| !again.contains(&edit)) else { continue };
+                out.change(Change::Replaced { edit, by });
+                if self.ids.find_any(edit).is_some() {
+                    // Its author has made it again in a later life, and so it came with the document.
+                    out.change(Change::Applied { edit });
                 }
             }
         }
@@ -186,7 +190,7 @@ impl Store {
     /// that came with it, `again` are edits that have new names now.
     fn report_replacement(
         &self,
-        before: &Cells,
+        (before, known): (&Cells, &Version),
         newest: Option<EditId>,
         again: &BTreeSet<EditId>,
         out: &mut Outbox,
@@ -199,6 +203,12 @@ impl Store {
                 && !again.contains(&edit)
             {
                 out.change(Change::Replaced { edit, by });
+            }
+        }
+        for dot in found.shown.into_iter().filter(|dot| known.covers(*dot)) {
+            // What had replaced it is not known to the peer, and goes.
+            if let Some(edit) = self.ids.of(dot).filter(|edit| !again.contains(edit)) {
+                out.change(Change::Applied { edit });
             }
         }
         for (cell, rival, new) in found.rivals {
