@@ -7,6 +7,7 @@ pub mod crdt;
 pub mod document;
 pub mod event_graph;
 pub mod full_copy;
+pub mod gossip;
 pub mod lineage;
 pub mod lww;
 pub mod online_only;

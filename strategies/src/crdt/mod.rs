@@ -21,7 +21,7 @@ pub(crate) mod set;
 mod snapshot;
 pub(crate) mod stability;
 mod text;
-mod versions;
+pub(crate) mod versions;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};
 pub use sequence::TextOrder;

@@ -59,6 +59,12 @@ impl Log {
         self.entries.iter()
     }
 
+    /// The change at a position, if it is still here.
+    pub fn at(&self, position: u64) -> Option<&Entry> {
+        let into = position.checked_sub(self.start)?;
+        self.entries.get(usize::try_from(into).ok()?)
+    }
+
     /// Bytes it takes in memory, about.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -1,4 +1,4 @@
-//! Replication by version: whoever says how far it has every author's changes can be told exactly what it lacks. Five protocols
+//! Replication by version: whoever says how far it has every author's changes can be told exactly what it lacks. Six protocols
 //! over one log, which differ in nothing but what is said when:
 //!
 //! - [`Protocol::Digest`]: versions are exchanged when a link opens; from then on each side keeps count of what the other one has, and sends
@@ -7,18 +7,20 @@
 //!   that has not acknowledged it, and waits at the receiver until what it depends on is there.
 //! - [`Protocol::Scuttlebutt`]: the version is sent at every turn, and answered with what it lacks; nothing is pushed.
 //! - [`Protocol::Merkle`], [`Protocol::Rateless`]: no version is told; the two sets of changes are reconciled.
+//! - [`Protocol::Rumors`]: operations as rumors, which [`crate::gossip`] spreads; versions where those left something out.
 //!
 //! What every current member has, [`super::stability`] knows: deleted text goes then. A replica that was presumed gone makes its own changes
 //! again on what the others have become (`returning`).
 //!
 //! Top-down: `replica` (inputs and protocol), `store` (the document with its changes), `returning` (peers far behind), `waiting` (operations
-//! that came too early), `reconciling` (sets of changes), `message`, `log`, `save`.
+//! that came too early), `reconciling` (sets of changes), `rumors` (what gossip needs), `message`, `log`, `save`.
 
 mod log;
 mod message;
 mod reconciling;
 mod replica;
 mod returning;
+mod rumors;
 mod save;
 mod store;
 #[cfg(test)]
@@ -27,6 +29,7 @@ mod waiting;
 
 pub use message::recode_message;
 pub use replica::VersionReplica;
+pub(crate) use rumors::RumorMessage;
 pub use save::restore;
 
 /// What is said when.
@@ -50,9 +53,17 @@ pub enum Protocol {
     Merkle,
     /// Anti-entropy by rateless coded symbols of the same set (Yang, Gilad and Alizadeh, "Practical rateless set reconciliation", SIGCOMM 2024).
     Rateless,
+    /// [`crate::gossip`] spreads operations. What it leaves out is found by exchanging versions, as under [`Protocol::Digest`]; an operation
+    /// whose dependencies are missing is complained of.
+    Rumors,
 }
 
 impl Protocol {
+    /// Whether operations travel one by one.
+    fn one_by_one(self) -> bool {
+        matches!(self, Protocol::Operations | Protocol::Rumors)
+    }
+
     /// Whether sets of changes are reconciled.
     fn reconciles(self) -> bool {
         matches!(self, Protocol::Merkle | Protocol::Rateless)

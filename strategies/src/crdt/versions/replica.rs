@@ -90,23 +90,23 @@ impl VersionReplica {
             protocol,
             transport: seat.transport,
             is_star: seat.authority.is_some(),
-            store: Store::new(seat, text_order, protocol == Protocol::Operations),
+            store: Store::new(seat, text_order, protocol.one_by_one()),
             sets: Sets::default(),
             peers,
         }
     }
 
-    fn peer(&self, id: ReplicaId) -> Result<usize, Malformed> {
+    pub(super) fn peer(&self, id: ReplicaId) -> Result<usize, Malformed> {
         self.peers.binary_search_by_key(&id, |peer| peer.id).map_err(|_| Malformed("not a peer"))
     }
 
-    fn sync(&mut self, id: ReplicaId, out: &mut Outbox) -> Result<(), Malformed> {
+    pub(super) fn sync(&mut self, id: ReplicaId, out: &mut Outbox) -> Result<(), Malformed> {
         let at = self.peer(id)?;
         self.peers[at].offered = false;
         let peer = &self.peers[at];
         let mut head = Head::default();
         let changes = match self.protocol {
-            Protocol::Digest => {
+            Protocol::Digest | Protocol::Rumors => {
                 let is_new = !peer.greeted || self.transport == Transport::Datagram;
                 head.asks = !peer.met && is_new || peer.misled;
                 let is_known = self.is_star && !self.store.members.is_gone(id);
@@ -150,7 +150,9 @@ impl VersionReplica {
     /// What a peer has before anything that is sent to it now.
     fn base<'a>(&self, peer: &'a Peer) -> &'a Version {
         match (self.protocol, self.transport) {
-            (Protocol::Digest | Protocol::Operations, Transport::Session) => &peer.sent,
+            (Protocol::Digest | Protocol::Operations | Protocol::Rumors, Transport::Session) => {
+                &peer.sent
+            }
             _ => &peer.acked,
         }
     }
@@ -203,7 +205,7 @@ impl VersionReplica {
         cargo: &mut Cargo,
         out: &mut Outbox,
     ) -> Body<'a> {
-        let one_by_one = self.protocol == Protocol::Operations;
+        let one_by_one = self.protocol.one_by_one();
         let whole = |(entry, skip)| if one_by_one { (entry, 0) } else { (entry, skip) };
         let lacking = self.store.log.unknown(peer.cursor, base).map(whole);
         let lacking: Vec<(&Entry, u64)> = lacking.collect();
@@ -244,9 +246,20 @@ impl VersionReplica {
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
-        let at = self.peer(from)?;
-        let (head, brought) = read_message(bytes)?;
+        let message = read_message(bytes)?;
         out.work_bytes(bytes.len());
+        self.receive_read(from, message, cargo, out)
+    }
+
+    /// Takes a message that was read.
+    pub(super) fn receive_read(
+        &mut self,
+        from: ReplicaId,
+        (head, brought): (Head, Brought),
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        let at = self.peer(from)?;
         let reconciles = self.protocol.reconciles();
         if head.number.is_some() && self.protocol != Protocol::Scuttlebutt
             || head.probe.is_some() && !reconciles
@@ -319,7 +332,7 @@ impl VersionReplica {
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<(Version, Use), Malformed> {
-        let one_by_one = self.protocol == Protocol::Operations;
+        let one_by_one = self.protocol.one_by_one();
         match brought {
             Brought::Deltas(deltas) if deltas.is_empty() => {
                 self.greet_again(from, head, &mut std::iter::empty());
@@ -341,7 +354,9 @@ impl VersionReplica {
                 }
                 let (told, used) = self.store.take_operations(entries, cargo, out);
                 // Datagrams come in any order: what waits for another is nothing to complain of.
-                let waits = used == Use::Gap && self.transport == Transport::Datagram;
+                let waits = used == Use::Gap
+                    && self.transport == Transport::Datagram
+                    && self.protocol == Protocol::Operations;
                 Ok((told, if waits { Use::All } else { used }))
             }
             Brought::State(state, rebase) => {
@@ -428,7 +443,7 @@ impl VersionReplica {
     }
 
     /// Drops what every peer has that is not gone.
-    fn prune(&mut self) {
+    pub(super) fn prune(&mut self) {
         let here = self.peers.iter().filter(|peer| !self.store.members.is_gone(peer.id));
         let needed = here.map(|peer| peer.cursor).min();
         self.store.prune(needed.unwrap_or(self.store.log.end()));
@@ -511,7 +526,7 @@ impl Replica for VersionReplica {
         let owed = owed.max(u64::from(self.store.members.is_gone(peer.id) || peer.misled));
         let under_way = !peer.acked.reaches(&peer.sent);
         match self.protocol {
-            Protocol::Digest => {
+            Protocol::Digest | Protocol::Rumors => {
                 Pending { edits: owed, exchange_open: peer.greeted && !peer.met || under_way }
             }
             Protocol::Operations => Pending { edits: owed, exchange_open: under_way },

@@ -186,7 +186,7 @@ fn restore_store(
     let start = reader.uint()?;
     let dropped = Version::read(reader)?;
     let mut log = Reader::new(reader.blob()?);
-    let entries = if protocol == Protocol::Operations {
+    let entries = if protocol.one_by_one() {
         read_entries(&mut log)?
     } else {
         let plain = |delta| Entry { delta, saw: Version::new() };
@@ -200,7 +200,7 @@ fn restore_store(
         return Err(Malformed("the log holds changes that the document lacks"));
     }
     let (mut told, mut waiting) = (None, Waiting::default());
-    if protocol == Protocol::Operations {
+    if protocol.one_by_one() {
         told = Some(Version::read(reader)?);
         for entry in read_entries(&mut Reader::new(reader.blob()?))? {
             if !entry.delta.fits(seat.schema, text_order) {

@@ -37,6 +37,11 @@ impl Waiting {
         }
     }
 
+    /// Whether the operation with this first dot waits.
+    pub fn holds(&self, first: Dot) -> bool {
+        self.early.contains_key(&first)
+    }
+
     /// Takes out an operation that can be delivered to somebody who has `have`, if there is one. Those that were delivered in another way, and those
     /// that speak of what their author cannot have seen, are dropped on the way. Adds the number of operations looked at to `work_units`.
     pub fn take_ready(&mut self, have: &Version, work_units: &mut u64) -> Option<Early> {
