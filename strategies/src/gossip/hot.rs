@@ -36,6 +36,11 @@ impl Hot {
         self.rumors.iter().map(|rumor| rumor.position)
     }
 
+    /// Whether the rumor at a position is hot.
+    pub fn is_hot(&self, position: u64) -> bool {
+        self.rumors.binary_search_by_key(&position, |rumor| rumor.position).is_ok()
+    }
+
     /// What was logged at these positions, all behind those before, is hot.
     pub fn heat(&mut self, positions: Range<u64>) {
         self.rumors.extend(positions.map(|position| Rumor { position, misses: 0 }));

@@ -56,10 +56,13 @@ pub const RUMOR_ONLY: Gossip = Gossip {
     summary: "CRDTs by rumor mongering alone: news is pushed with feedback until two contacts in a row knew it; whom nobody told never knows.",
     interest: INTEREST,
     is_backed: false,
-    exceptions: &[(
-        Law::Quiescence,
-        "probabilistic: talking ends, but some replicas may lack some edits; those that have the same edits show the same",
-    )],
+    exceptions: &[
+        (Law::Orders, "every order ends, but a replica that nobody told of an edit lacks it"),
+        (
+            Law::Quiescence,
+            "probabilistic: talking ends, but some replicas may lack some edits; what they miss is the residue",
+        ),
+    ],
 };
 
 impl Strategy for Gossip {

@@ -126,6 +126,15 @@ impl GossipReplica {
         self.transport == Transport::Session && (peer.compares || !peer.unanswered.is_empty())
     }
 
+    /// Whether an answer is awaited that still matters: over datagrams it may have been lost.
+    fn is_open(&self, at: usize) -> bool {
+        let peer = &self.peers[at];
+        let mut asked = peer.unanswered.iter().flat_map(|push| &push.positions);
+        self.awaits(at)
+            || asked.any(|position| self.hot.is_hot(*position))
+            || peer.compares && !self.document.is_level(peer.id)
+    }
+
     /// The rumors that a peer can be told: over sessions not those that are on their way.
     fn untold(&self, at: usize) -> impl Iterator<Item = u64> {
         let peer = &self.peers[at];
@@ -328,12 +337,12 @@ impl Replica for GossipReplica {
         let Ok(at) = self.peer(peer) else { return Pending::default() };
         let known = self.document.pending(peer);
         let rumors = self.untold(at).count() as u64;
-        let exchange_open = known.exchange_open || !self.peers[at].unanswered.is_empty();
+        let exchange_open = known.exchange_open || self.is_open(at);
         let edits = match self.is_backed {
             true => rumors.max(known.edits),
             false => rumors.max(u64::from(self.document.must_introduce(peer))),
         };
-        Pending { edits, exchange_open: exchange_open || self.peers[at].compares }
+        Pending { edits, exchange_open }
     }
 
     fn length(&self, cell: Cell) -> usize {
