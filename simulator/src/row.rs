@@ -150,6 +150,8 @@ metrics! {
     settled_us_max,
     /// Pairs that never settle, in thousandths.
     unsettled_permille,
+    /// Of a probabilistic strategy: pairs of a replica and an edit that the replica does not hold at the end, though others do, in millionths.
+    residue_ppm,
     /// Settled on the last seat − made, per edit: mean.
     everywhere_us_mean,
     /// The same, median.

@@ -436,6 +436,12 @@ impl Profile {
             FieldKind::Text => self.text,
         }
     }
+
+    /// Whether some replicas may lack some edits for ever: it does not keep [`Law::Quiescence`]. Trials then tell how much is lacking,
+    /// and not that replicas differ.
+    pub fn is_probabilistic(&self) -> bool {
+        self.exceptions.iter().any(|(law, _)| *law == Law::Quiescence)
+    }
 }
 
 /// A schedule that is part of a strategy.

@@ -325,6 +325,17 @@ impl<'a> Ledger<'a> {
         made.map(|edit| self.edits[edit as usize].content_bytes).sum()
     }
 
+    /// Share of pairs of a replica and an edit, of those that some replica holds, that the replica does not hold, in millionths.
+    pub fn residue_ppm(&self) -> Option<u64> {
+        let made = (self.first..self.edits.len() as u32)
+            .filter(|edit| !self.edits[*edit as usize].refused && self.holding.holders(*edit) > 0);
+        let seats = self.seats.len() as u64;
+        let (held, pairs) = made.fold((0, 0), |(held, pairs), edit| {
+            (held + u64::from(self.holding.holders(edit)), pairs + seats)
+        });
+        (pairs > 0).then(|| (pairs - held) * 1_000_000 / pairs)
+    }
+
     /// Records settled and everywhere times; returns how many pairs never settle, and how many pairs there are.
     pub fn settled_times(&self, histograms: &mut Histograms) -> (u64, u64) {
         let (mut unsettled, mut pairs) = (0, 0);
