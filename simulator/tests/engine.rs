@@ -301,3 +301,20 @@ fn every_strategy_gets_through_every_built_in_scenario() {
         assert!(supported >= 4, "{name}: {supported}");
     }
 }
+
+/// Rumors alone leave something out, and a trial tells how much instead of that replicas differ; with anti-entropy nothing is left out.
+#[test]
+fn a_probabilistic_strategy_ends_well_and_tells_its_residue() {
+    let scenario = built_in("rumors", &["duration=30min", "group.node.user.awake.1=15min"]);
+    let mut residues = Vec::new();
+    for seed in 0..3 {
+        let row = trial(&scenario, strategy("gossip/rumor-only"), seed).result.row;
+        assert_eq!((row.status, &*row.reason), (Status::Ok, ""), "seed {seed}");
+        let residue = figures(&row).residue_ppm.expect("some edits are held");
+        assert!(residue < 50_000, "seed {seed}: rumors reach nearly everybody: {residue}");
+        residues.push(residue);
+        let row = trial(&scenario, strategy("gossip/rumor"), seed).result.row;
+        assert_eq!((row.status, figures(&row).residue_ppm), (Status::Ok, None), "seed {seed}");
+    }
+    assert!(residues.iter().any(|residue| *residue > 0), "{residues:?}");
+}

@@ -31,9 +31,10 @@ impl Hot {
         self.rumors.len()
     }
 
-    /// Their positions.
-    pub fn positions(&self) -> impl Iterator<Item = u64> {
-        self.rumors.iter().map(|rumor| rumor.position)
+    /// Their positions, from one on.
+    pub fn positions_from(&self, position: u64) -> impl ExactSizeIterator<Item = u64> {
+        let before = self.rumors.partition_point(|rumor| rumor.position < position);
+        self.rumors[before..].iter().map(|rumor| rumor.position)
     }
 
     /// Whether the rumor at a position is hot.
@@ -110,13 +111,17 @@ mod tests {
         hot.told(6, true);
         hot.told(6, false);
         hot.told(6, true);
-        assert_eq!(hot.positions().collect::<Vec<_>>(), [5, 6, 7], "news sets the count back");
+        assert_eq!(
+            hot.positions_from(0).collect::<Vec<_>>(),
+            [5, 6, 7],
+            "news sets the count back"
+        );
         hot.told(6, true);
         hot.told(6, true);
         hot.told(9, true);
-        assert_eq!(hot.positions().collect::<Vec<_>>(), [5, 7]);
+        assert_eq!(hot.positions_from(0).collect::<Vec<_>>(), [5, 7]);
         hot.cool_before(7);
-        assert_eq!(hot.positions().collect::<Vec<_>>(), [7]);
+        assert_eq!(hot.positions_from(0).collect::<Vec<_>>(), [7]);
         hot.told(7, true);
         let mut writer = Writer::new();
         hot.write(&mut writer);

@@ -136,13 +136,13 @@ impl GossipReplica {
     }
 
     /// The rumors that a peer can be told: over sessions not those that are on their way.
-    fn untold(&self, at: usize) -> impl Iterator<Item = u64> {
+    fn untold(&self, at: usize) -> impl ExactSizeIterator<Item = u64> {
         let peer = &self.peers[at];
         let is_session = self.transport == Transport::Session;
         // They are pushed in the order in which they became hot.
         let last = peer.unanswered.back().and_then(|push| push.positions.last());
         let told = last.filter(|_| is_session).map_or(0, |last| last + 1);
-        self.hot.positions().skip_while(move |position| *position < told)
+        self.hot.positions_from(told)
     }
 
     /// Tells a peer the rumors. Returns whether there were any.
@@ -336,7 +336,7 @@ impl Replica for GossipReplica {
     fn pending(&self, peer: ReplicaId) -> Pending {
         let Ok(at) = self.peer(peer) else { return Pending::default() };
         let known = self.document.pending(peer);
-        let rumors = self.untold(at).count() as u64;
+        let rumors = self.untold(at).len() as u64;
         let exchange_open = known.exchange_open || self.is_open(at);
         let edits = match self.is_backed {
             true => rumors.max(known.edits),

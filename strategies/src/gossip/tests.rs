@@ -193,3 +193,88 @@ fn residue_and_traffic_are_those_of_the_paper() {
         assert!(near(m, m_error, traffic), "k {k}: traffic {m} ± {m_error}");
     }
 }
+
+/// Four replicas without peers out of reach.
+fn four<'a>(strategy: &'a Gossip, schema: &'a Schema) -> Vec<Party<'a>> {
+    let peers = |n| (0..4).filter(|other| *other != n).map(ReplicaId).collect();
+    (0..4).map(|n| Party::new(strategy, ReplicaId(n), peers(n), schema)).collect()
+}
+
+/// One speaks to another until both are silent. Returns the lengths of the messages.
+fn talk(parties: &mut [Party<'_>], from: usize, to: usize) -> Vec<usize> {
+    let mut out = Outbox::new();
+    let peer = ReplicaId(to as u32);
+    parties[from].replica.handle(CLOCK, Input::Sync { peer }, &mut out).expect("a sync");
+    let (mut under_way, mut lengths) = (Vec::new(), Vec::new());
+    under_way.extend(messages(&mut out).into_iter().map(|message| (from, message)));
+    while let Some((sender, (to, bytes, cargo))) = under_way.pop() {
+        lengths.push(bytes.len());
+        assert!(lengths.len() < 20, "they do not stop: {lengths:?}");
+        let to = to.0 as usize;
+        let mut said = receive(&mut *parties[to].replica, ReplicaId(sender as u32), &bytes, &cargo);
+        under_way.extend(messages(&mut said).into_iter().map(|message| (to, message)));
+    }
+    lengths
+}
+
+/// Replica 0 adds one and tells replica 1 until it has lost interest.
+fn tell_one_alone(parties: &mut [Party<'_>], sequence: u64) {
+    let (id, edit) = (EditId { origin: ReplicaId(0), sequence }, addition());
+    let mut out = Outbox::new();
+    parties[0].replica.handle(CLOCK, Input::Edit { id, edit: &edit }, &mut out).expect("an edit");
+    for _ in 0..=2 {
+        assert!(!talk(parties, 0, 1).is_empty());
+    }
+}
+
+fn shows(party: &Party<'_>) -> u128 {
+    party.replica.fingerprint(crate::PartitionId(0))
+}
+
+#[test]
+fn whom_nobody_tells_never_knows_without_anti_entropy() {
+    let schema = schema();
+    let mut parties = four(&RUMOR_ONLY, &schema);
+    tell_one_alone(&mut parties, 1);
+    assert!(parties[1].knows());
+    assert_eq!(parties[0].replica.pending(ReplicaId(2)).edits, 0);
+    assert_eq!(talk(&mut parties, 0, 2), [0; 0], "it is of no interest");
+    assert!(!parties[2].knows());
+
+    let mut parties = four(&RUMOR, &schema);
+    tell_one_alone(&mut parties, 1);
+    assert!(parties[0].replica.pending(ReplicaId(2)).edits > 0);
+    assert!(talk(&mut parties, 0, 2).len() > 2, "versions are compared");
+    assert_eq!(shows(&parties[2]), shows(&parties[0]));
+    tell_one_alone(&mut parties, 2);
+    assert_ne!(shows(&parties[2]), shows(&parties[0]));
+    let lengths = talk(&mut parties, 0, 2);
+    assert_eq!(lengths[0], 9, "a checksum first: {lengths:?}");
+    assert!(lengths.len() > 3, "versions where it differs: {lengths:?}");
+    assert_eq!(shows(&parties[2]), shows(&parties[0]));
+}
+
+#[test]
+fn equal_checksums_end_it() {
+    let schema = schema();
+    let mut parties = four(&RUMOR, &schema);
+    tell_one_alone(&mut parties, 1);
+    talk(&mut parties, 0, 2);
+    tell_one_alone(&mut parties, 2);
+    talk(&mut parties, 1, 2);
+    assert_eq!(shows(&parties[2]), shows(&parties[0]), "told by another one");
+    assert_eq!(talk(&mut parties, 0, 2), [9, 9]);
+    assert_eq!(talk(&mut parties, 0, 2), [0; 0], "all is known");
+}
+
+#[test]
+fn a_rumor_brings_what_came_before_it() {
+    let schema = schema();
+    let mut parties = four(&RUMOR_ONLY, &schema);
+    tell_one_alone(&mut parties, 1);
+    let (id, edit) = (EditId { origin: ReplicaId(0), sequence: 2 }, addition());
+    let mut out = Outbox::new();
+    parties[0].replica.handle(CLOCK, Input::Edit { id, edit: &edit }, &mut out).expect("an edit");
+    talk(&mut parties, 0, 2);
+    assert_eq!(shows(&parties[2]), shows(&parties[0]), "both are there");
+}
