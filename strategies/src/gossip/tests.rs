@@ -16,9 +16,9 @@ const CLOCK: Clock = Clock { now: Tick(0), wall: WallTime(0) };
 /// Replicas in the paper's table.
 const COUNT: usize = 1000;
 /// Cycles for which partners are drawn ahead: the paper's last delivery is in the 18th on average.
-const CYCLES: usize = 60;
+const CYCLES: usize = 40;
 /// Runs for each k.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 10;
 
 /// Somebody's replica, which speaks by datagrams.
 struct Party<'a> {
@@ -35,12 +35,16 @@ impl<'a> Party<'a> {
         Party { strategy, id, peers, schema, replica }
     }
 
-    /// Another one that knows what this one does.
-    fn copy(&self) -> Box<dyn Replica> {
+    fn saved(&self) -> Vec<u8> {
         let mut saved = Vec::new();
         self.replica.save(&mut saved);
+        saved
+    }
+
+    /// The replica as it was when it was saved.
+    fn as_of(&self, saved: &[u8]) -> Box<dyn Replica> {
         let seat = seat(self.id, &self.peers, self.schema);
-        self.strategy.restore(&seat, &saved).expect("its own bytes")
+        self.strategy.restore(&seat, saved).expect("its own bytes")
     }
 
     fn knows(&self) -> bool {
@@ -100,7 +104,7 @@ fn epidemic(strategy: &Gossip, seed: u64) -> (usize, usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let schema = schema();
     // Partners do not depend on what happens; drawn ahead, they spare everybody a list of all the others.
-    let mut partners = vec![Vec::with_capacity(CYCLES); COUNT];
+    let mut partners = vec![Vec::new(); COUNT];
     let mut peers = vec![BTreeSet::new(); COUNT];
     for (n, partners) in partners.iter_mut().enumerate() {
         for _ in 0..CYCLES {
@@ -138,21 +142,17 @@ fn epidemic(strategy: &Gossip, seed: u64) -> (usize, usize) {
         // Who is told of it for the first time answers everybody of this cycle as it was before.
         let mut twice = vec![0; COUNT];
         said.iter().for_each(|(_, (to, ..))| twice[to.0 as usize] += 1);
-        let mut copies: Vec<Option<Party<'_>>> = (0..COUNT).map(|_| None).collect();
-        for (n, party) in parties.iter().enumerate() {
-            if twice[n] > 1 && !known[n] {
-                let replica = party.copy();
-                copies[n] = Some(Party { replica, peers: party.peers.clone(), ..*party });
-            }
-        }
+        let is_told_twice = |n: usize| twice[n] > 1 && !known[n];
+        let before: Vec<Option<Vec<u8>>> =
+            (0..COUNT).map(|n| is_told_twice(n).then(|| parties[n].saved())).collect();
         let mut answers = Vec::new();
         for (from, (to, bytes, cargo)) in said {
             let sender = ReplicaId(from as u32);
             let n = to.0 as usize;
-            let mut as_before = copies[n].as_ref().map(Party::copy);
+            let as_before = before[n].as_ref().map(|saved| parties[n].as_of(saved));
             let mut now = receive(&mut *parties[n].replica, sender, &bytes, &cargo);
-            if let Some(before) = &mut as_before {
-                now = receive(&mut **before, sender, &bytes, &cargo);
+            if let Some(mut before) = as_before {
+                now = receive(&mut *before, sender, &bytes, &cargo);
             }
             answers.extend(messages(&mut now).into_iter().map(|message| (n, from, message)));
             if !known[n] && parties[n].knows() {
