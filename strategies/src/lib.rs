@@ -14,6 +14,7 @@ pub mod online_only;
 pub mod ot;
 pub mod reconcile;
 mod registry;
+pub mod revision_tree;
 pub mod vectors;
 pub mod version_vector;
 pub mod versioned;

@@ -3,6 +3,7 @@
 use crate::contract::Strategy;
 use crate::versioned::Versioned;
 use crate::{crdt, event_graph, full_copy, lww, online_only, ot, version_vector};
+use crate::{crdt, event_graph, full_copy, lww, online_only, ot, revision_tree, version_vector};
 
 /// Every built-in strategy, in the order of tables.
 pub fn registry() -> &'static [&'static dyn Strategy] {
@@ -22,6 +23,7 @@ pub fn registry() -> &'static [&'static dyn Strategy] {
         &version_vector::SERVER_IDS,
         &version_vector::DOTTED,
         &version_vector::MERGE,
+        &revision_tree::REVISION_TREE,
         &ot::Central,
         &ot::Uncomposed,
         &ot::Relay,

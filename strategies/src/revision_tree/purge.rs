@@ -1,0 +1,267 @@
+//! Who has which tombstones, so that records that are deleted everywhere can go; and what becomes of a replica that was away when they went.
+
+use super::message::Deleted;
+use super::replica::RevisionTreeReplica;
+use super::report::shown;
+use super::story::load_edits;
+use crate::contract::{
+    CargoIds, Change, Malformed, Outbox, Seat, SeatChange, Transport,
+};
+use crate::document::{EditId, RecordId, ReplicaId};
+use crate::lineage::Lineage;
+use crate::wire::{Reader, Writer};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Elements of cargo from here on are records that were purged, with the deletes that took them away.
+pub const GRAVES: usize = 1 << 31;
+
+/// The members, and what this replica knows of deletion.
+#[derive(Debug)]
+pub struct Members {
+    own: ReplicaId,
+    has_authority: bool,
+    /// Current ones.
+    current: BTreeSet<ReplicaId>,
+    /// Deleted records that every current member has.
+    ripe: BTreeSet<RecordId>,
+    /// After an absence: records that may have been purged meanwhile.
+    doubtful: BTreeSet<RecordId>,
+    /// The deletes behind purged records; for reports only, and at no cost.
+    graves: BTreeMap<RecordId, EditId>,
+}
+
+impl Members {
+    pub fn new(seat: &Seat<'_>) -> Self {
+        Members {
+            own: seat.replica,
+            has_authority: seat.authority.is_some(),
+            current: seat.members.iter().copied().collect(),
+            ripe: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            graves: BTreeMap::new(),
+        }
+    }
+
+    pub fn own(&self) -> ReplicaId {
+        self.own
+    }
+
+    /// A record changed.
+    pub fn moved(&mut self, record: RecordId) {
+        self.ripe.remove(&record);
+    }
+
+    /// Deleted records that everybody has.
+    pub fn ripe_records(&self) -> impl Iterator<Item = &RecordId> {
+        self.ripe.iter()
+    }
+
+    /// Whether some records may have been purged elsewhere.
+    pub fn doubts(&self) -> bool {
+        !self.doubtful.is_empty()
+    }
+
+    /// Whether this one may.
+    pub fn doubts_record(&self, record: RecordId) -> bool {
+        self.doubtful.contains(&record)
+    }
+
+    /// This one was not, or is wanted here.
+    pub fn vouch_for(&mut self, record: RecordId) {
+        self.doubtful.remove(&record);
+    }
+
+    /// Appends the deletes behind purged records to a message's cargo.
+    pub fn load_graves(&self, ids: &mut Vec<CargoIds>) {
+        for (record, by) in &self.graves {
+            if let Some(element) = GRAVES.checked_add(record.0 as usize) {
+                load_edits(&Lineage::of(*by), element, ids);
+            }
+        }
+    }
+
+    /// Takes them from a message's cargo.
+    pub fn unload_graves(&mut self, edits: &BTreeMap<usize, Lineage>) {
+        for (element, edits) in edits.range(GRAVES..) {
+            let record = u32::try_from(element - GRAVES);
+            if let (Ok(record), Some(by)) = (record, edits.iter().next()) {
+                self.graves.insert(RecordId(record), by);
+            }
+        }
+    }
+
+    pub fn save(&self, out: &mut Writer) {
+        out.count(self.current.len());
+        self.current.iter().for_each(|member| out.replica(*member));
+        for records in [&self.ripe, &self.doubtful] {
+            out.count(records.len());
+            records.iter().for_each(|record| out.uint(u64::from(record.0)));
+        }
+        out.count(self.graves.len());
+        for (record, by) in &self.graves {
+            out.uint(u64::from(record.0));
+            out.edit_id(*by);
+        }
+    }
+
+    pub fn restore(seat: &Seat<'_>, bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut members = Members { current: BTreeSet::new(), ..Members::new(seat) };
+        for _ in 0..bytes.count(1)? {
+            members.current.insert(bytes.replica()?);
+        }
+        for records in [&mut members.ripe, &mut members.doubtful] {
+            for _ in 0..bytes.count(1)? {
+                records.insert(RecordId(bytes.uint32()?));
+            }
+        }
+        for _ in 0..bytes.count(3)? {
+            members.graves.insert(RecordId(bytes.uint32()?), bytes.edit_id()?);
+        }
+        Ok(members)
+    }
+}
+
+impl RevisionTreeReplica {
+    /// Whether every current member has just these tombstones, as far as is known here.
+    fn is_seen_by_all(&self, id: RecordId) -> bool {
+        let seen_by = self.records.get(&id).map(|record| &record.seen_by);
+        seen_by.is_some_and(|seen_by| self.members.current.is_subset(seen_by))
+    }
+
+    /// A record is deleted here: it can go once everybody has it.
+    pub(super) fn check_ripe(&mut self, id: RecordId) {
+        if self.is_seen_by_all(id) {
+            self.members.ripe.insert(id);
+        }
+    }
+
+    /// A peer has just the same leaves of a record.
+    pub(super) fn has_same(&mut self, at: usize, id: RecordId) {
+        let peer = self.peers[at].id;
+        if self.records.get(&id).is_some_and(|record| record.is_deleted()) {
+            self.learn(at, id, &[peer]);
+            // What the peer cannot know yet.
+            let record = &self.records[&id];
+            let others = record.seen_by.iter().any(|r| *r != peer && *r != self.members.own);
+            if others && self.is_worth_telling(id) {
+                self.peers[at].tell(id);
+            }
+        }
+    }
+
+    /// In a star everybody hears from the hub, which needs no parts of the truth.
+    fn is_worth_telling(&self, id: RecordId) -> bool {
+        !self.members.has_authority || self.is_seen_by_all(id)
+    }
+
+    /// A peer said who has a deleted record.
+    pub(super) fn heard_who_has(&mut self, at: usize, told: &Deleted) {
+        let id = told.record;
+        let Some(record) = self.records.get(&id) else { return };
+        if !record.is_deleted() || record.key() != told.key {
+            return;
+        }
+        self.learn(at, id, &told.seen_by);
+        let knows = |replica: &ReplicaId| told.seen_by.contains(replica);
+        if self.records[&id].seen_by.iter().all(knows) {
+            self.peers[at].forget(id);
+        }
+    }
+
+    /// Some replicas have a deleted record; a peer knows that.
+    fn learn(&mut self, at: usize, id: RecordId, replicas: &[ReplicaId]) {
+        let Some(record) = self.records.get_mut(&id) else { return };
+        let before = record.seen_by.len();
+        record.seen_by.extend(replicas.iter().filter(|r| self.members.current.contains(r)));
+        if record.seen_by.len() > before {
+            if self.is_worth_telling(id) {
+                let heard_it = |n: usize| n == at && replicas.len() > 1;
+                let peers = self.peers.iter_mut().enumerate();
+                peers.filter(|(n, _)| !heard_it(*n)).for_each(|(_, peer)| peer.tell(id));
+            }
+            self.check_ripe(id);
+        }
+    }
+
+    /// Deleted records that everybody has, and everybody here is told so, go. Not while documents are on their way that were asked for
+    /// earlier: they could bring back what was deleted.
+    pub(super) fn purge_ripe(&mut self) {
+        if self.members.ripe.is_empty() {
+            return;
+        }
+        if self.transport == Transport::Session && self.peers.iter().any(|p| p.is_asked()) {
+            return;
+        }
+        let current = &self.members.current;
+        let told = |id: &RecordId| {
+            let mut peers = self.peers.iter().filter(|peer| current.contains(&peer.id));
+            peers.all(|peer| peer.is_told(*id))
+        };
+        let purged: Vec<RecordId> = self.members.ripe.iter().copied().filter(told).collect();
+        for id in purged {
+            self.peers.iter_mut().for_each(|peer| drop(peer.drop_asked()));
+            if let Some(by) = self.records[&id].leaves().first().and_then(|leaf| leaf.story.by) {
+                self.members.graves.insert(id, by);
+            }
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: RecordId) {
+        self.members.moved(id);
+        let Some(record) = self.records.remove(&id) else { return };
+        for peer in &mut self.peers {
+            peer.has(record.seq);
+            peer.forget(id);
+        }
+    }
+
+    /// The membership service says who is a member.
+    pub(super) fn membership(&mut self, change: SeatChange) {
+        let (SeatChange::Gone { replica } | SeatChange::Back { replica }) = change;
+        if replica == self.members.own {
+            self.doubt();
+            return;
+        }
+        match change {
+            SeatChange::Gone { .. } => self.members.current.remove(&replica),
+            SeatChange::Back { .. } => self.members.current.insert(replica),
+        };
+        let deleted = self.records.iter().filter(|(_, record)| record.is_deleted());
+        let deleted: Vec<RecordId> = deleted.map(|(id, _)| *id).collect();
+        self.members.ripe.clear();
+        deleted.into_iter().for_each(|id| self.check_ripe(id));
+        self.purge_ripe();
+    }
+
+    /// This replica was gone. Whatever is here may have been deleted and purged, but for changes that nobody has confirmed.
+    fn doubt(&mut self) {
+        for (id, record) in &self.records {
+            let is_own = self.peers.iter().all(|peer| peer.lacks(record.seq));
+            if !is_own && self.members.doubtful.insert(*id) {
+                self.peers.iter_mut().for_each(|peer| peer.has(record.seq));
+            }
+        }
+        if self.members.doubts() {
+            self.peers.iter_mut().for_each(|peer| peer.ask_all());
+        }
+    }
+
+    /// A batch of a peer's feed is here; where it was the last, and the feed was told from its beginning, what was not in it is purged.
+    pub(super) fn told_all(&mut self, at: usize, is_end: bool, out: &mut Outbox) {
+        if !is_end || !std::mem::take(&mut self.peers[at].tells_all) {
+            return;
+        }
+        for id in std::mem::take(&mut self.members.doubtful) {
+            if let Some(record) = self.records.get(&id) {
+                let by = self.members.graves.get(&id).copied();
+                for edit in shown(record.leaves().iter()).iter() {
+                    if let Some(by) = by.filter(|by| *by != edit) {
+                        out.change(Change::Replaced { edit, by });
+                    }
+                }
+            }
+            self.remove(id);
+        }
+    }
+}
