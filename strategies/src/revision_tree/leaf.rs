@@ -3,6 +3,7 @@
 use super::story::Story;
 use crate::contract::Malformed;
 use crate::document::{Content, Digest, EditId, FieldId};
+use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -47,14 +48,14 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// What is there before the first revision.
-    pub fn nothing() -> Self {
+    /// What is there before the first revision, perhaps after earlier ones that were purged with these deletes.
+    pub fn nothing(deletes: Lineage) -> Self {
         Leaf {
             generation: 0,
             path: VecDeque::new(),
-            deleted: false,
+            deleted: true,
             contents: BTreeMap::new(),
-            story: Story::default(),
+            story: Story { deletes, ..Story::default() },
         }
     }
 
@@ -120,7 +121,7 @@ impl Leaf {
             self.path.pop_front();
         }
         self.story.by = Some(by);
-        self.story.twins = crate::lineage::Lineage::new();
+        self.story.twins = Lineage::new();
     }
 
     /// A hash of the content and of its parent's name, so that the same edit of the same revision has the same name wherever it is made.
@@ -161,7 +162,7 @@ impl Leaf {
 
     /// Reads what [`Leaf::write`] wrote, without a story.
     pub fn read(bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut leaf = Leaf { generation: read_generation(bytes)?, ..Leaf::nothing() };
+        let mut leaf = Leaf { generation: read_generation(bytes)?, ..Leaf::nothing(Lineage::new()) };
         for _ in 0..bytes.count(16)? {
             leaf.path.push_front(read_hash(bytes)?);
         }

@@ -157,16 +157,15 @@ impl Peer {
         Some(open.clone())
     }
 
-    /// The peer has everything of this exchange: which records it was owed, and which it was told who has them.
+    /// The peer has everything of this exchange. Returns the records that it was owed, as they are here.
     pub fn completed(&mut self, number: u64) -> Option<Vec<RecordId>> {
         let open = self.open.take_if(|open| open.number == number)?;
         let left = self.owed.split_off(&(open.last + 1));
-        let mut records: Vec<RecordId> =
-            std::mem::replace(&mut self.owed, left).into_values().collect();
-        records.extend(std::mem::take(&mut self.telling));
+        let owed = std::mem::replace(&mut self.owed, left);
+        self.telling.clear();
         self.through = self.through.max(open.last);
         self.from_start = false;
-        Some(records)
+        Some(owed.into_values().collect())
     }
 
     /// How far the peer says it has this replica's feed. Where it has less than it had, it is told the rest again.

@@ -3,17 +3,19 @@
 use super::message::Deleted;
 use super::replica::RevisionTreeReplica;
 use super::report::shown;
-use super::story::load_edits;
+use super::story::{load_edits, restore_edits, save_edits};
 use crate::contract::{
     CargoIds, Change, Malformed, Outbox, Seat, SeatChange, Transport,
 };
-use crate::document::{EditId, RecordId, ReplicaId};
+use crate::document::{RecordId, ReplicaId};
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Elements of cargo from here on are records that were purged, with the deletes that took them away.
 pub const GRAVES: usize = 1 << 31;
+
+static NONE: Lineage = Lineage::new();
 
 /// The members, and what this replica knows of deletion.
 #[derive(Debug)]
@@ -27,7 +29,7 @@ pub struct Members {
     /// After an absence: records that may have been purged meanwhile.
     doubtful: BTreeSet<RecordId>,
     /// The deletes behind purged records; for reports only, and at no cost.
-    graves: BTreeMap<RecordId, EditId>,
+    graves: BTreeMap<RecordId, Lineage>,
 }
 
 impl Members {
@@ -71,11 +73,16 @@ impl Members {
         self.doubtful.remove(&record);
     }
 
+    /// The deletes behind a record that was purged.
+    pub fn grave(&self, record: RecordId) -> &Lineage {
+        self.graves.get(&record).unwrap_or(&NONE)
+    }
+
     /// Appends the deletes behind purged records to a message's cargo.
     pub fn load_graves(&self, ids: &mut Vec<CargoIds>) {
         for (record, by) in &self.graves {
             if let Some(element) = GRAVES.checked_add(record.0 as usize) {
-                load_edits(&Lineage::of(*by), element, ids);
+                load_edits(by, element, ids);
             }
         }
     }
@@ -84,8 +91,8 @@ impl Members {
     pub fn unload_graves(&mut self, edits: &BTreeMap<usize, Lineage>) {
         for (element, edits) in edits.range(GRAVES..) {
             let record = u32::try_from(element - GRAVES);
-            if let (Ok(record), Some(by)) = (record, edits.iter().next()) {
-                self.graves.insert(RecordId(record), by);
+            if let Ok(record) = record {
+                self.graves.entry(RecordId(record)).or_default().extend(edits);
             }
         }
     }
@@ -100,7 +107,7 @@ impl Members {
         out.count(self.graves.len());
         for (record, by) in &self.graves {
             out.uint(u64::from(record.0));
-            out.edit_id(*by);
+            save_edits(by, out);
         }
     }
 
@@ -114,8 +121,8 @@ impl Members {
                 records.insert(RecordId(bytes.uint32()?));
             }
         }
-        for _ in 0..bytes.count(3)? {
-            members.graves.insert(RecordId(bytes.uint32()?), bytes.edit_id()?);
+        for _ in 0..bytes.count(2)? {
+            members.graves.insert(RecordId(bytes.uint32()?), restore_edits(bytes)?);
         }
         Ok(members)
     }
@@ -200,9 +207,8 @@ impl RevisionTreeReplica {
         let purged: Vec<RecordId> = self.members.ripe.iter().copied().filter(told).collect();
         for id in purged {
             self.peers.iter_mut().for_each(|peer| drop(peer.drop_asked()));
-            if let Some(by) = self.records[&id].leaves().first().and_then(|leaf| leaf.story.by) {
-                self.members.graves.insert(id, by);
-            }
+            let grave = self.members.graves.entry(id).or_default();
+            self.records[&id].leaves().iter().for_each(|leaf| grave.extend(&leaf.story.deletes));
             self.remove(id);
         }
     }
@@ -254,9 +260,9 @@ impl RevisionTreeReplica {
         }
         for id in std::mem::take(&mut self.members.doubtful) {
             if let Some(record) = self.records.get(&id) {
-                let by = self.members.graves.get(&id).copied();
-                for edit in shown(record.leaves().iter()).iter() {
-                    if let Some(by) = by.filter(|by| *by != edit) {
+                let by = self.members.grave(id).iter().last();
+                for edit in shown(record.leaves().iter()).minus(self.members.grave(id)) {
+                    if let Some(by) = by {
                         out.change(Change::Replaced { edit, by });
                     }
                 }

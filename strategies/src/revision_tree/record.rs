@@ -117,7 +117,8 @@ impl Record {
     /// The record as everybody has it from the beginning.
     pub fn genesis(&mut self, kind: FieldKind, id: EditId, field: FieldId, edit: &Edit) {
         if self.leaves.is_empty() {
-            self.leaves.push(Leaf::nothing());
+            self.leaves.push(Leaf::nothing(Lineage::new()));
+            self.leaves[0].deleted = false;
         }
         change(&mut self.leaves[0], field, kind, id, edit);
     }
@@ -127,8 +128,8 @@ impl Record {
         self.leaves.iter_mut().for_each(|leaf| leaf.commit(revs_limit, last));
     }
 
-    /// Puts a tombstone on everything that is shown; whether anything was.
-    pub fn delete(&mut self, revs_limit: usize, id: EditId) -> bool {
+    /// Puts a tombstone on everything that is shown.
+    pub fn delete(&mut self, revs_limit: usize, id: EditId) {
         let live = self.live().len();
         for leaf in &mut self.leaves[..live] {
             leaf.empty();
@@ -136,10 +137,16 @@ impl Record {
             leaf.commit(revs_limit, id);
         }
         self.sort();
-        live > 0
     }
 
-    /// A user's edit of one field makes a new revision of the winner. Returns the edits whose content it took the place of.
+    /// A record that a user begins afresh, perhaps after an earlier one that was purged with these deletes.
+    pub fn begin(&mut self, deletes: &Lineage) {
+        if self.leaves.is_empty() {
+            self.leaves.push(Leaf::nothing(deletes.clone()));
+        }
+    }
+
+    /// A user's edit of one field makes a new revision of the winner; there is one. Returns the edits whose content it took the place of.
     pub fn edit(
         &mut self,
         revs_limit: usize,
@@ -147,19 +154,12 @@ impl Record {
         (field, kind): (FieldId, FieldKind),
         edit: &Edit,
     ) -> Lineage {
-        let winner = self.winner_mut();
+        let winner = &mut self.leaves[0];
         winner.deleted = false;
         let replaced = change(winner, field, kind, id, edit);
         winner.commit(revs_limit, id);
         self.sort();
         replaced
-    }
-
-    fn winner_mut(&mut self) -> &mut Leaf {
-        if self.leaves.is_empty() {
-            self.leaves.push(Leaf::nothing());
-        }
-        &mut self.leaves[0]
     }
 
     /// A user's answer to a conflict. Every leaf that says in this field what one of the `seen` alternatives says, says `content` from now on; where it
@@ -183,7 +183,7 @@ impl Record {
         let mut answered: Vec<usize> =
             live.filter(|(_, leaf)| speaks_of(leaf)).map(|(n, _)| n).collect();
         if answered.is_empty() {
-            self.winner_mut().deleted = false;
+            self.leaves[0].deleted = false;
             answered.push(0);
         }
         let mut edits = Lineage::of(id);

@@ -75,6 +75,9 @@ impl RevisionTreeReplica {
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
         let (record_id, cell) = (edit.record(), edit.cell());
+        if cell.is_none() && self.records.get(&record_id).is_none_or(Record::is_deleted) {
+            return;
+        }
         let kind = match cell {
             None => None,
             Some(cell) => match self.schema.kind(cell.field) {
@@ -83,6 +86,7 @@ impl RevisionTreeReplica {
             },
         };
         let record = self.records.entry(record_id).or_default();
+        record.begin(self.members.grave(record_id));
         out.work(1 + record.leaves().len() as u64);
         match (edit, cell.zip(kind)) {
             (Edit::Resolve { cell, content, seen }, _) => {
@@ -102,14 +106,8 @@ impl RevisionTreeReplica {
             }
             (_, None) => {
                 let before = shown(record.leaves().iter());
-                if record.delete(self.revs_limit, id) {
-                    report_own(record, &before, id, out);
-                } else {
-                    if record.leaves().is_empty() {
-                        self.records.remove(&record_id);
-                    }
-                    return;
-                }
+                record.delete(self.revs_limit, id);
+                report_own(record, &before, id, out);
             }
         }
         // The whole record is hashed for its new name.
@@ -436,7 +434,11 @@ impl RevisionTreeReplica {
                 report_twins(record, same, &leaf.story.edits(), out);
             }
         }
-        let merged = record.merge(leaves);
+        let was_purged = record.leaves().is_empty();
+        let mut merged = record.merge(leaves);
+        if was_purged {
+            merged.gone.push(Leaf::nothing(self.members.grave(id).clone()));
+        }
         if !merged.fresh.is_empty() {
             report_record(id, record, &merged.gone, &merged.fresh, out);
             self.touch(id, out);

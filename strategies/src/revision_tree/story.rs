@@ -141,7 +141,7 @@ pub fn unload_edits(ids: &[CargoIds]) -> Vec<(usize, Lineage)> {
     all
 }
 
-fn save_edits(edits: &Lineage, out: &mut Writer) {
+pub fn save_edits(edits: &Lineage, out: &mut Writer) {
     out.count(edits.ranges().len());
     for (first, last) in edits.ranges() {
         out.edit_id(*first);
@@ -149,7 +149,7 @@ fn save_edits(edits: &Lineage, out: &mut Writer) {
     }
 }
 
-fn restore_edits(bytes: &mut Reader<'_>) -> Result<Lineage, Malformed> {
+pub fn restore_edits(bytes: &mut Reader<'_>) -> Result<Lineage, Malformed> {
     let mut ranges = Vec::new();
     for _ in 0..bytes.count(3)? {
         let first = bytes.edit_id()?;
