@@ -162,7 +162,8 @@ impl Leaf {
 
     /// Reads what [`Leaf::write`] wrote, without a story.
     pub fn read(bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut leaf = Leaf { generation: read_generation(bytes)?, ..Leaf::nothing(Lineage::new()) };
+        let mut leaf =
+            Leaf { generation: read_generation(bytes)?, ..Leaf::nothing(Lineage::new()) };
         for _ in 0..bytes.count(16)? {
             leaf.path.push_front(read_hash(bytes)?);
         }

@@ -4,9 +4,7 @@ use super::message::Deleted;
 use super::replica::RevisionTreeReplica;
 use super::report::shown;
 use super::story::{load_edits, restore_edits, save_edits};
-use crate::contract::{
-    CargoIds, Change, Malformed, Outbox, Seat, SeatChange, Transport,
-};
+use crate::contract::{CargoIds, Change, Malformed, Outbox, Seat, SeatChange, Transport};
 use crate::document::{RecordId, ReplicaId};
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};

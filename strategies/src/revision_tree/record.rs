@@ -238,13 +238,7 @@ pub fn rivals<'a>(leaves: impl Iterator<Item = &'a Leaf>, field: FieldId) -> Vec
 }
 
 /// Changes a field, without making a revision yet. Returns the edits whose content it took the place of.
-fn change(
-    leaf: &mut Leaf,
-    field: FieldId,
-    kind: FieldKind,
-    id: EditId,
-    edit: &Edit,
-) -> Lineage {
+fn change(leaf: &mut Leaf, field: FieldId, kind: FieldKind, id: EditId, edit: &Edit) -> Lineage {
     let mut content = leaf.contents.remove(&field).unwrap_or_else(|| kind.empty());
     content.apply(edit);
     leaf.set(field, content);

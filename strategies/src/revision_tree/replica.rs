@@ -143,7 +143,12 @@ impl RevisionTreeReplica {
         let peer = &self.peers[at];
         let (life, through) = peer.recorded();
         let asks_all = self.members.doubts() && !peer.tells_all;
-        self.send(at, &Message::Greeting { answer, asks_all, life, through }, Cargo::default(), out);
+        self.send(
+            at,
+            &Message::Greeting { answer, asks_all, life, through },
+            Cargo::default(),
+            out,
+        );
     }
 
     fn send(&self, at: usize, message: &Message, cargo: Cargo, out: &mut Outbox) {
@@ -295,8 +300,7 @@ impl RevisionTreeReplica {
     fn missing(&self, told: &Told) -> Vec<usize> {
         let all = || 0..told.revs.len();
         let Some(record) = self.records.get(&told.record) else { return all().collect() };
-        let mut missing: Vec<usize> =
-            all().filter(|n| !record.knows(told.revs[*n])).collect();
+        let mut missing: Vec<usize> = all().filter(|n| !record.knows(told.revs[*n])).collect();
         if let Some(newest) = missing.first().map(|n| told.revs[*n].generation) {
             // An ancestor that will not be remembered beside the newest one would be a leaf then.
             let is_leaf = |rev: Rev| record.leaves().iter().any(|leaf| leaf.rev() == rev);
@@ -472,9 +476,7 @@ impl RevisionTreeReplica {
 }
 
 /// All records with their positions in the feed.
-pub(super) fn feed(
-    records: &BTreeMap<RecordId, Record>,
-) -> impl Iterator<Item = (u64, RecordId)> {
+pub(super) fn feed(records: &BTreeMap<RecordId, Record>) -> impl Iterator<Item = (u64, RecordId)> {
     records.iter().map(|(id, record)| (record.seq, *id))
 }
 

@@ -123,8 +123,7 @@ fn report_rivals(record: RecordId, before: &[&Leaf], after: &[&Leaf], out: &mut 
             continue;
         }
         let was = rivals(before.iter().filter(alive).copied(), field);
-        let is_old =
-            |leaf: &Leaf| was.iter().any(|old| old.content(field) == leaf.content(field));
+        let is_old = |leaf: &Leaf| was.iter().any(|old| old.content(field) == leaf.content(field));
         let here = is.iter().copied().find(|leaf| is_old(leaf)).unwrap_or(is[0]);
         let cell = Cell { record, field };
         for rival in is.iter().copied().filter(|leaf| leaf.rev() != here.rev() && !is_old(leaf)) {
