@@ -24,6 +24,7 @@
 //! told so with the next changes; CouchDB leaves purging to its administrator. Whoever was said to be gone asks for the whole feed when it is back, and
 //! drops what it does not find there, but for its own edits that nobody had confirmed.
 
+mod exchange;
 mod leaf;
 mod message;
 mod peer;

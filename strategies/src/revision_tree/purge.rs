@@ -11,7 +11,7 @@ use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Elements of cargo from here on are records that were purged, with the deletes that took them away.
-pub const GRAVES: usize = 1 << 31;
+const GRAVES: usize = 1 << 31;
 
 static NONE: Lineage = Lineage::new();
 
@@ -79,8 +79,9 @@ impl Members {
     /// Appends the deletes behind purged records to a message's cargo.
     pub fn load_graves(&self, ids: &mut Vec<CargoIds>) {
         for (record, by) in &self.graves {
-            if let Some(element) = GRAVES.checked_add(record.0 as usize) {
-                load_edits(by, element, ids);
+            // Elements have 32 bits; records beyond go without a report.
+            if (record.0 as usize) < GRAVES {
+                load_edits(by, GRAVES + record.0 as usize, ids);
             }
         }
     }
