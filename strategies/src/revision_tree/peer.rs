@@ -138,7 +138,7 @@ impl Peer {
         let number = self.next_number;
         self.next_number += 1;
         let records: Vec<RecordId> = self.owed.values().take(BATCH).copied().collect();
-        let last = self.owed.keys().take(BATCH).last().copied().unwrap_or(self.through);
+        let last = self.owed.keys().take(BATCH).copied().max().unwrap_or(self.through);
         let remaining = (self.owed.len() - records.len()) as u64;
         self.telling = std::mem::take(&mut self.untold);
         let deleted = self.telling.iter().copied().collect();
