@@ -82,6 +82,7 @@ impl Strategy for Gossip {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Native,
             exceptions: self.exceptions,
             schedule: None,
             edit_ids: EditIds::InCargo,

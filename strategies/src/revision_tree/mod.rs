@@ -82,6 +82,7 @@ impl Strategy for RevisionTree {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InCargo,

@@ -5,11 +5,16 @@
 //! that made them, which stay the same when a draft is filed and comes back as a version.
 
 use super::object::{Joined, Naming, Object};
+use super::seen::Seen;
 use super::vector::{Actor, Context, Dot, Vector};
 use super::version::{Version, Write};
 use crate::contract::Malformed;
-use crate::document::EditId;
+use crate::document::{Content, Edit, EditId, ReplicaId, Value};
+use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
+
+/// After so many edits by this replica's user those of which nothing is to be seen are left out.
+const NOTES: u32 = 8;
 
 /// One cell.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +22,12 @@ pub struct Entry {
     pub object: Object,
     /// In the order they were made.
     pub drafts: Vec<Draft>,
+    /// For reports only: edits known here.
+    pub seen: Seen,
+    /// For reports only: what this replica's user put into a set or text that is still there.
+    pub own: Vec<(EditId, Value)>,
+    /// How many edits this replica's user made here since what is gone was last left out.
+    noted: u32,
 }
 
 /// An edit on its way to the coordinator.
@@ -100,9 +111,85 @@ impl Entry {
         filed.into_iter().filter(|draft| !draft.landed).map(|draft| draft.version).collect()
     }
 
+    /// Versions have gone whose stories not everybody around has been told: the one that came in their place carries them on, since its
+    /// author may have forgotten them. `shown` are the edits whose versions were here before.
+    pub fn inherit(&mut self, shown: &[EditId], gone: &[Version]) {
+        let known = |edit| self.object.versions.iter().any(|version| version.story.knows(edit));
+        let left: Vec<(EditId, bool)> =
+            gone.iter().flat_map(|v| v.story.all()).filter(|(edit, _)| !known(*edit)).collect();
+        let versions = &mut self.object.versions;
+        let new = versions.iter().position(|version| !shown.contains(&version.edit));
+        if let Some(heir) = versions.get_mut(new.unwrap_or(0)) {
+            left.into_iter().for_each(|(edit, is_delete)| heir.story.carry(edit, is_delete));
+        }
+    }
+
+    /// Remembers an edit of this replica's user, for reports.
+    pub fn note(&mut self, id: EditId, edit: &Edit) {
+        self.seen.add(id);
+        self.noted += 1;
+        match edit {
+            Edit::Insert { element, .. } => self.own.push((id, element.clone())),
+            Edit::Splice { insert, .. } if !insert.is_empty() => {
+                self.own.push((id, insert.as_str().into()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Everybody around has been told all that is known here: what reports no longer need is forgotten. Of a set or text these are
+    /// this replica's own edits of which nothing is to be seen.
+    pub fn settle(&mut self, author: ReplicaId) {
+        if !self.drafts.is_empty() {
+            return;
+        }
+        self.object.versions.iter_mut().for_each(|version| version.story.settle());
+        if self.noted < NOTES {
+            return;
+        }
+        self.noted = 0;
+        let Entry { object, own, .. } = self;
+        own.retain(|(_, piece)| object.versions.iter().any(|v| shows(&v.content, piece)));
+        for version in &mut object.versions {
+            if matches!(version.content, Content::Set(_) | Content::Text(_)) {
+                let there = |edit: EditId| own.binary_search_by_key(&edit, |(own, _)| *own).is_ok();
+                let kept = version.story.stands_on.iter();
+                let kept = kept.filter(|edit| edit.origin != author || there(*edit));
+                version.story.stands_on = kept.fold(Lineage::new(), |mut all, edit| {
+                    all.insert(edit);
+                    all
+                });
+            }
+        }
+    }
+
+    /// Writes what reports need.
+    pub fn save_notes(&self, out: &mut Writer) {
+        self.seen.save(out);
+        out.count(self.own.len());
+        for (edit, piece) in &self.own {
+            out.edit_id(*edit);
+            out.str(piece.as_str());
+        }
+        out.uint(u64::from(self.noted));
+    }
+
+    pub fn restore_notes(&mut self, bytes: &mut Reader<'_>) -> Result<(), Malformed> {
+        self.seen = Seen::restore(bytes)?;
+        for _ in 0..bytes.count(3)? {
+            let edit = bytes.edit_id()?;
+            if self.own.last().is_some_and(|(last, _)| *last >= edit) {
+                return Err(Malformed("own edits are not ascending"));
+            }
+            self.own.push((edit, bytes.value()?));
+        }
+        self.noted = bytes.uint32()?;
+        Ok(())
+    }
+
     /// Forgets hidden things that are gone.
     fn tidy(&mut self) {
-        let Entry { object, drafts } = self;
+        let Entry { object, drafts, .. } = self;
         if drafts.is_empty() {
             return;
         }
@@ -113,6 +200,15 @@ impl Entry {
             draft.hides.sort_unstable();
             draft.hides.dedup();
         }
+    }
+}
+
+/// Whether anything of what an edit brought is to be seen.
+fn shows(content: &Content, piece: &Value) -> bool {
+    match content {
+        Content::Set(elements) => elements.contains(piece),
+        Content::Text(text) => piece.as_str().split_whitespace().any(|word| text.contains(word)),
+        Content::Register(_) | Content::Counter(_) => false,
     }
 }
 

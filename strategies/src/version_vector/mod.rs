@@ -12,8 +12,9 @@
 //! - `version-vector/dotted`: the same, but every version is named by the dot of the event that made it. Vectors stay small, conflicts are
 //!   true, and there are never more siblings than writers. Preguica, Baquero, Almeida, Fonte and Goncalves, "Dotted
 //!   version vectors: logical clocks for optimistic replication", 2010; in Riak since 2.0.
-//! - `version-vector/merge`: as `client-ids`, but a fixed rule shows one content made of the rivals; nothing is written until a
-//!   user's next edit.
+//! - `version-vector/merge`: as `client-ids`, but rivals are merged three-way against their last common ancestor, as git and the
+//!   applications on top of CouchDB do: the history of a cell is kept as far back as somebody may still need it. Only registers that
+//!   both sides changed are put in front of the user.
 //!
 //! **Who coordinates.** Where there is an authority (the hub of a star), it does for `server-ids` and `dotted`: a client keeps
 //! its edits as drafts, shows them at once, and sends each with the context in which it was made; the hub files it and answers with the
@@ -24,11 +25,13 @@
 mod entry;
 #[cfg(test)]
 mod examples;
+mod merge;
 mod message;
 mod object;
 mod peer;
 mod replica;
 mod report;
+mod seen;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -37,19 +40,11 @@ mod vector;
 mod version;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};
-use crate::document::ReplicaId;
+use crate::document::{Edit, FieldKind, ReplicaId};
+use merge::MergeReplica;
 use message::Message;
 use object::Naming;
 use replica::VersionVectorReplica;
-
-/// What is done with versions that were written without knowing each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Policy {
-    /// They are shown as alternatives.
-    Siblings,
-    /// A pure function of them is shown.
-    Merge,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
@@ -62,10 +57,6 @@ enum Variant {
 impl Variant {
     fn naming(self) -> Naming {
         if self == Variant::ServerIds { Naming::Clocks } else { Naming::Dots }
-    }
-
-    fn policy(self) -> Policy {
-        if self == Variant::Merge { Policy::Merge } else { Policy::Siblings }
     }
 
     /// Who coordinates a replica's edits, where it does not do so itself.
@@ -90,8 +81,7 @@ pub const SERVER_IDS: VersionVector = VersionVector { variant: Variant::ServerId
 /// `version-vector/dotted`: one entry per coordinator, and a dot for every version.
 pub const DOTTED: VersionVector = VersionVector { variant: Variant::Dotted };
 
-/// `version-vector/merge`: concurrent versions are merged by a fixed rule, which for registers, counters and texts means that
-/// one of them is shown and the others are lost.
+/// `version-vector/merge`: concurrent versions are merged three-way; registers that both sides changed are shown as alternatives.
 pub const MERGE: VersionVector = VersionVector { variant: Variant::Merge };
 
 impl Strategy for VersionVector {
@@ -116,19 +106,19 @@ impl Strategy for VersionVector {
                 "A version vector with an entry for each server, and a dot for each value; only true conflicts are shown to the user"
             }
             Variant::Merge => {
-                "A version vector for each field; of values written without knowing each other a fixed rule shows one"
+                "A version vector for each field, and its history; values written without knowing each other are merged three-way"
             }
         };
-        let (counter, set, text) = match self.variant.policy() {
-            Policy::Siblings => (
+        let (counter, set, text) = match self.variant {
+            Variant::ClientIds | Variant::ServerIds | Variant::Dotted => (
                 "one opaque sum: of rival sums one survives an Add, and what others had added is lost",
                 "one opaque value: rival sets are shown as alternatives; an Insert or Remove takes their union",
                 "one opaque value: rival texts are shown as alternatives; a Splice edits the first and appends words that only others have",
             ),
-            Policy::Merge => (
-                "one opaque sum: of rival sums the one farthest from zero is shown, and what others had added is lost",
-                "one opaque value: of rival sets the union is shown, so that a concurrent Remove may come undone",
-                "one opaque value: of rival texts the one whose author had seen more is shown, and the others are lost",
+            Variant::Merge => (
+                "merged three-way: both differences from the last common ancestor are added to it",
+                "merged three-way: what either side inserted is there, and what either side removed is gone",
+                "merged three-way by words; where both sides inserted at one place, one side's words come first",
             ),
         };
         Profile {
@@ -150,15 +140,36 @@ impl Strategy for VersionVector {
     }
 
     fn create(&self, seat: &Seat<'_>) -> Box<dyn Replica> {
-        Box::new(VersionVectorReplica::create(self.variant, seat))
+        match self.variant {
+            Variant::Merge => Box::new(MergeReplica::create(seat)),
+            variant => Box::new(VersionVectorReplica::create(variant, seat)),
+        }
     }
 
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
-        Ok(Box::new(VersionVectorReplica::restore(self.variant, seat, saved)?))
+        Ok(match self.variant {
+            Variant::Merge => Box::new(MergeReplica::restore(seat, saved)?),
+            variant => Box::new(VersionVectorReplica::restore(variant, seat, saved)?),
+        })
     }
 
     fn recode(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
+        if self.variant == Variant::Merge {
+            return Ok(merge::Message::decode(message)?.encode());
+        }
         let naming = self.variant.naming();
         Ok(Message::decode(naming, message)?.encode(naming))
+    }
+}
+
+/// The kind of field that an edit of one cell is for.
+fn speaks_of(edit: &Edit) -> Option<FieldKind> {
+    match edit {
+        Edit::Put { .. } => Some(FieldKind::Register),
+        Edit::Add { .. } => Some(FieldKind::Counter),
+        Edit::Insert { .. } | Edit::Remove { .. } => Some(FieldKind::Set),
+        Edit::Splice { .. } => Some(FieldKind::Text),
+        Edit::Resolve { content, .. } => Some(content.kind()),
+        Edit::Delete { .. } => None,
     }
 }

@@ -204,10 +204,7 @@ impl Object {
 mod tests {
     use super::*;
     use crate::document::{Cell, Content, FieldId, Mark, RecordId, ReplicaId, Value};
-    use crate::version_vector::Policy;
-    use crate::version_vector::version::{
-        alternatives_of, compose, is_shown, merged, preferred_of,
-    };
+    use crate::version_vector::version::{alternatives_of, compose, is_shown, preferred_of};
     use std::collections::BTreeSet;
 
     const CELL: Cell = Cell { record: RecordId(0), field: FieldId(0) };
@@ -237,7 +234,7 @@ mod tests {
             let id = self.id(n);
             let copy = &mut self.copies[n];
             let visible: Vec<&Version> = copy.versions.iter().collect();
-            let (write, replaced) = compose(&visible, Policy::Siblings, self.kind, id, edit);
+            let (write, replaced) = compose(&visible, self.kind, id, edit);
             let context = copy.context(Naming::Dots, &replaced);
             copy.put(Naming::Dots, actor(n as u32), &context, write);
         }
@@ -282,10 +279,6 @@ mod tests {
             assert!(self.copies.windows(2).all(|pair| pair[0] == pair[1]), "{:?}", self.copies);
             self.copies[0].clone()
         }
-    }
-
-    fn merge_of(object: &Object) -> Option<Content> {
-        merged(&object.versions.iter().collect::<Vec<_>>())
     }
 
     fn register(value: &str) -> Content {
@@ -397,41 +390,14 @@ mod tests {
     }
 
     #[test]
-    fn merging_takes_the_best_informed_register_the_farthest_counter_and_all_elements() {
-        let mut registers = Copies::new(FieldKind::Register, 3);
-        registers.put(0, "a");
-        registers.put(0, "aa");
-        registers.put(2, "b");
-        assert_eq!(
-            merge_of(&registers.all_equal()),
-            Some(register("aa")),
-            "two events against one"
-        );
-
-        let mut counters = Copies::new(FieldKind::Counter, 2);
-        counters.write(0, &Edit::Add { cell: CELL, amount: -7 });
-        counters.write(1, &Edit::Add { cell: CELL, amount: 7 });
-        assert_eq!(merge_of(&counters.all_equal()), Some(Content::Counter(7)));
-
-        let mut sets = Copies::new(FieldKind::Set, 2);
-        sets.write(0, &insert("a"));
-        sets.write(1, &insert("b"));
-        let both: BTreeSet<Value> = ["a", "b"].map(Value::from).into();
-        assert_eq!(merge_of(&sets.all_equal()), Some(Content::Set(both)));
-    }
-
-    #[test]
     fn of_counters_with_the_same_sum_only_one_is_shown() {
         let mut counters = Copies::new(FieldKind::Counter, 2);
         counters.write(0, &Edit::Add { cell: CELL, amount: 5 });
         counters.write(1, &Edit::Add { cell: CELL, amount: 5 });
         let all = counters.all_equal();
-        for policy in [Policy::Siblings, Policy::Merge] {
-            let preferred = preferred_of(all.versions.iter());
-            let shown = all.versions.iter();
-            let shown = shown.filter(|v| is_shown(v, preferred, policy)).count();
-            assert_eq!(shown, 1, "the other addition is not in the sum of 5");
-        }
+        let preferred = preferred_of(all.versions.iter());
+        let shown = all.versions.iter().filter(|version| is_shown(version, preferred)).count();
+        assert_eq!(shown, 1, "the other addition is not in the sum of 5");
     }
 
     #[test]

@@ -67,11 +67,21 @@ impl Peer {
     }
 
     /// The peer has this batch. So it has every cell whose present state was first in this batch or an earlier one: over sessions
-    /// the earlier ones arrived before, over datagrams this one held it too.
-    pub fn acknowledged(&mut self, batch: u64) {
-        if batch < self.next_batch {
-            self.in_flight.retain(|_, since| *since > batch);
+    /// the earlier ones arrived before, over datagrams this one held it too. Returns these cells.
+    pub fn acknowledged(&mut self, batch: u64) -> Vec<Cell> {
+        if batch >= self.next_batch {
+            return Vec::new();
         }
+        let has = |since: &u64| *since <= batch;
+        let cells = self.in_flight.iter().filter(|(_, since)| has(since)).map(|(cell, _)| *cell);
+        let cells = cells.collect();
+        self.in_flight.retain(|_, since| !has(since));
+        cells
+    }
+
+    /// Whether it is owed nothing of a cell, and nothing of it is on its way.
+    pub fn is_even(&self, cell: Cell) -> bool {
+        !self.changed.contains(&cell) && !self.in_flight.contains_key(&cell)
     }
 
     /// Whether a put of this peer is to be filed: each one is, once.

@@ -8,13 +8,15 @@ use super::message::{
 use super::object::{Naming, Object};
 use super::peer::Peer;
 use super::report::{report_news, report_own};
+use super::seen::RecentDeletes;
 use super::story::Story;
 use super::uplink::Uplink;
 use super::vector::{Actor, Context};
-use super::version::{Version, Write, alternatives_of, compose, merged, preferred_of};
-use super::{Policy, Variant};
+use super::version::{Version, Write, alternatives_of, compose, preferred_of};
+use super::{Variant, speaks_of};
 use crate::contract::{
-    Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat, Transport,
+    Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
+    SeatChange, Transport,
 };
 use crate::document::{
     Alternative, Cell, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
@@ -27,7 +29,6 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub struct VersionVectorReplica {
     naming: Naming,
-    policy: Policy,
     actor: Actor,
     transport: Transport,
     schema: Schema,
@@ -36,6 +37,10 @@ pub struct VersionVectorReplica {
     peers: Vec<Peer>,
     /// Where this replica's own edits go; `None` where it coordinates them itself.
     uplink: Option<Uplink>,
+    /// For reports only.
+    deletes: RecentDeletes,
+    /// For reports only: those for whom nobody waits.
+    gone: BTreeSet<ReplicaId>,
 }
 
 impl VersionVectorReplica {
@@ -45,7 +50,9 @@ impl VersionVectorReplica {
             if let Some((cell, kind)) =
                 edit.cell().and_then(|cell| Some((cell, seat.schema.kind(cell.field)?)))
             {
-                cells.entry(cell).or_default().object.genesis(kind, *id, edit);
+                let entry = cells.entry(cell).or_default();
+                entry.object.genesis(kind, *id, edit);
+                entry.seen.add(*id);
             }
         }
         let mut peers: Vec<Peer> =
@@ -58,13 +65,14 @@ impl VersionVectorReplica {
     fn vacant(variant: Variant, seat: &Seat<'_>) -> Self {
         VersionVectorReplica {
             naming: variant.naming(),
-            policy: variant.policy(),
             actor: Actor { replica: seat.replica, incarnation: seat.incarnation },
             transport: seat.transport,
             schema: seat.schema.clone(),
             cells: BTreeMap::new(),
             peers: Vec::new(),
             uplink: None,
+            deletes: RecentDeletes::default(),
+            gone: BTreeSet::new(),
         }
     }
 
@@ -83,8 +91,16 @@ impl VersionVectorReplica {
             }
         }
         replica.check(&cells)?;
-        let entry = |(cell, object)| (cell, Entry { object, drafts: Vec::new() });
-        replica.cells = cells.into_iter().map(entry).collect();
+        for (cell, object) in cells {
+            let mut entry = Entry::default();
+            entry.object = object;
+            entry.restore_notes(&mut bytes)?;
+            replica.cells.insert(cell, entry);
+        }
+        replica.deletes = RecentDeletes::restore(&mut bytes)?;
+        for _ in 0..bytes.count(1)? {
+            replica.gone.insert(bytes.replica()?);
+        }
         for _ in 0..bytes.count(5)? {
             replica.peers.push(Peer::restore(&mut bytes)?);
         }
@@ -193,7 +209,7 @@ impl VersionVectorReplica {
             matches!(edit, Edit::Put { .. } | Edit::Delete { .. } | Edit::Resolve { .. });
         let reports = replaces || visible.len() > 1;
         let shown = if reports { ids_of(&visible) } else { Vec::new() };
-        let (write, replaced) = compose(&visible, self.policy, kind, id, edit);
+        let (write, replaced) = compose(&visible, kind, id, edit);
         let gone = match &mut self.uplink {
             None => {
                 let context = entry.object.context(self.naming, &replaced);
@@ -209,8 +225,10 @@ impl VersionVectorReplica {
         };
         if reports {
             let old = entry.find(&shown, &gone);
-            report_own(cell, &old, &entry.visible(), id, self.policy, out);
+            let deletes = matches!(edit, Edit::Delete { .. });
+            report_own(cell, &old, &entry.visible(), id, deletes, out);
         }
+        entry.note(id, edit);
         if self.uplink.is_none() {
             self.peers.iter_mut().for_each(|peer| peer.owe(cell));
         }
@@ -318,9 +336,8 @@ impl VersionVectorReplica {
                 out.send(from, Message::Ack { batch }.encode(self.naming), Cargo::default());
             }
             Message::Ack { batch } => {
-                if let Some(peer) = self.peer(from) {
-                    peer.acknowledged(batch);
-                }
+                let cells = self.peer(from).map_or(Vec::new(), |peer| peer.acknowledged(batch));
+                cells.into_iter().for_each(|cell| self.settle(cell));
             }
             Message::Ask { incarnation } => {
                 let at = self.peers.binary_search_by_key(&from, |peer| peer.id);
@@ -351,12 +368,16 @@ impl VersionVectorReplica {
     }
 
     fn join(&mut self, from: ReplicaId, cell: Cell, incoming: Object, out: &mut Outbox) {
+        let told = self.all_told(cell);
         let entry = self.cells.entry(cell).or_default();
         out.work((entry.object.vector.len() + incoming.vector.len() + 1) as u64);
         out.work((entry.object.versions.len() + incoming.versions.len()) as u64);
         let shown = ids_of(&entry.visible());
         let joined = entry.join(self.naming, incoming);
         if joined.changed {
+            if !told {
+                entry.inherit(&shown, &joined.dropped);
+            }
             self.report(cell, &shown, &joined.dropped, out);
             let others = self.peers.iter_mut().filter(|peer| peer.id != from);
             others.for_each(|peer| peer.owe(cell));
@@ -366,14 +387,29 @@ impl VersionVectorReplica {
         {
             peer.knows(cell);
         }
+        self.settle(cell);
     }
 
     /// Tells the application what is shown in a cell instead of the versions that these edits made, some of which are gone.
-    fn report(&self, cell: Cell, shown: &[EditId], gone: &[Version], out: &mut Outbox) {
-        let entry = &self.cells[&cell];
-        let elsewhere = |edit| knows_elsewhere(&self.cells, cell, edit);
+    fn report(&mut self, cell: Cell, shown: &[EditId], gone: &[Version], out: &mut Outbox) {
+        let entry = self.cells.get_mut(&cell).expect("only cells that exist");
+        let mut seen = std::mem::take(&mut entry.seen);
         let old = entry.find(shown, gone);
-        report_news(cell, &old, &entry.visible(), self.policy, elsewhere, out);
+        report_news(cell, &old, &entry.visible(), &mut seen, &mut self.deletes, out);
+        entry.seen = seen;
+    }
+
+    /// Forgets what only reports needed, where everybody around has been told.
+    fn settle(&mut self, cell: Cell) {
+        let told = self.all_told(cell);
+        if let Some(entry) = self.cells.get_mut(&cell).filter(|_| told) {
+            entry.settle(self.actor.replica);
+        }
+    }
+
+    /// Whether everybody around who is not gone has been told all there is to know of a cell.
+    fn all_told(&self, cell: Cell) -> bool {
+        self.peers.iter().all(|peer| self.gone.contains(&peer.id) || peer.is_even(cell))
     }
 
     /// Files what the users of another replica did.
@@ -407,6 +443,7 @@ impl VersionVectorReplica {
         for (put, story) in unload_puts(puts, &cargo.ids) {
             let (cell, context, write, serial) = put.into_write(from, story);
             cells.insert(cell);
+            self.cells.entry(cell).or_default();
             if self.peers[at].files(serial) {
                 self.file(from, cell, &context, write, out);
                 // The answer tells the author all there is to know of this cell, and he insists on one. (Of what comes again, he may have had
@@ -429,6 +466,7 @@ impl VersionVectorReplica {
         write: Write,
         out: &mut Outbox,
     ) {
+        let told = self.all_told(cell);
         let entry = self.cells.entry(cell).or_default();
         out.work(1 + (entry.object.vector.len() + entry.object.versions.len()) as u64);
         // Only a coordinator that came back without its memory may have it already.
@@ -437,6 +475,9 @@ impl VersionVectorReplica {
         }
         let shown = ids_of(&entry.visible());
         let gone = entry.object.put(self.naming, self.actor, context, write);
+        if !told {
+            entry.inherit(&shown, &gone);
+        }
         self.report(cell, &shown, &gone, out);
         let others = self.peers.iter_mut().filter(|peer| peer.id != from);
         others.for_each(|peer| peer.owe(cell));
@@ -498,6 +539,7 @@ impl VersionVectorReplica {
             uplink.is_ready(cell);
         }
         self.report(cell, &shown, &gone, out);
+        self.settle(cell);
     }
 
     fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &Entry)> {
@@ -516,29 +558,6 @@ fn ids_of(versions: &[&Version]) -> Vec<EditId> {
     versions.iter().map(|version| version.edit).collect()
 }
 
-/// Whether an edit is known to another cell of the same record.
-fn knows_elsewhere(cells: &BTreeMap<Cell, Entry>, cell: Cell, edit: EditId) -> bool {
-    let first = Cell { field: FieldId(0), ..cell };
-    let last = Cell { field: FieldId(u16::MAX), ..cell };
-    let others = cells.range(first..=last).filter(|(other, _)| **other != cell);
-    others.map(|(_, entry)| entry).any(|entry| {
-        let drafts = entry.drafts.iter().map(|draft| &draft.version);
-        entry.object.versions.iter().chain(drafts).any(|version| version.story.knows(edit))
-    })
-}
-
-/// The kind of field that an edit of one cell is for.
-fn speaks_of(edit: &Edit) -> Option<FieldKind> {
-    match edit {
-        Edit::Put { .. } => Some(FieldKind::Register),
-        Edit::Add { .. } => Some(FieldKind::Counter),
-        Edit::Insert { .. } | Edit::Remove { .. } => Some(FieldKind::Set),
-        Edit::Splice { .. } => Some(FieldKind::Text),
-        Edit::Resolve { content, .. } => Some(content.kind()),
-        Edit::Delete { .. } => None,
-    }
-}
-
 impl Replica for VersionVectorReplica {
     fn handle(&mut self, _: Clock, input: Input<'_>, out: &mut Outbox) -> Result<(), Malformed> {
         match input {
@@ -553,7 +572,9 @@ impl Replica for VersionVectorReplica {
                     uplink.lost();
                 }
             }
-            Input::Link { state: LinkState::Open, .. } | Input::Seat(_) => {}
+            Input::Link { state: LinkState::Open, .. } => {}
+            Input::Seat(SeatChange::Gone { replica }) => drop(self.gone.insert(replica)),
+            Input::Seat(SeatChange::Back { replica }) => drop(self.gone.remove(&replica)),
         }
         Ok(())
     }
@@ -577,20 +598,10 @@ impl Replica for VersionVectorReplica {
 
     fn render(&self, scope: Scope, out: &mut Rendering) {
         for (cell, entry) in self.in_scope(scope) {
-            let visible = entry.visible();
-            match self.policy {
-                Policy::Merge => {
-                    if let Some(content) = merged(&visible) {
-                        out.settled(cell, content);
-                    }
-                }
-                Policy::Siblings => {
-                    let alternatives = alternatives_of(&visible).into_iter().map(|version| {
-                        Alternative { mark: version.mark(), content: version.content.clone() }
-                    });
-                    out.conflict(cell, alternatives.collect());
-                }
-            }
+            let alternatives = alternatives_of(&entry.visible()).into_iter().map(|version| {
+                Alternative { mark: version.mark(), content: version.content.clone() }
+            });
+            out.conflict(cell, alternatives.collect());
         }
     }
 
@@ -602,6 +613,10 @@ impl Replica for VersionVectorReplica {
         for entry in self.cells.values() {
             entry.object.versions.iter().for_each(|version| version.story.save(&mut bytes));
         }
+        self.cells.values().for_each(|entry| entry.save_notes(&mut bytes));
+        self.deletes.save(&mut bytes);
+        bytes.count(self.gone.len());
+        self.gone.iter().for_each(|replica| bytes.replica(*replica));
         bytes.count(self.peers.len());
         self.peers.iter().for_each(|peer| peer.save(&mut bytes));
         if let Some(uplink) = &self.uplink {
@@ -627,7 +642,7 @@ impl Replica for VersionVectorReplica {
         /// A cell and the number of a batch.
         const OWED_BYTES: u64 = 6 + 8;
         let mut footprint = Footprint::default();
-        for Entry { object, drafts } in self.cells.values() {
+        for Entry { object, drafts, .. } in self.cells.values() {
             let clocks = match self.naming {
                 Naming::Dots => object.vector.len(),
                 Naming::Clocks => object.clocks().iter().map(|clock| clock.len()).sum(),

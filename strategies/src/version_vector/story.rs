@@ -1,13 +1,10 @@
 //! Which edits a version stands on and which ones it took the place of. For reports only: it rides in cargo, is never looked at
 //! when merging, and costs no work units and no footprint, since the modelled product does not have it.
 
-use super::version::Version;
 use crate::contract::{CargoIds, Malformed};
 use crate::document::EditId;
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
-
-static NONE: Lineage = Lineage::new();
 
 /// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
 const MOST_IDS: u64 = 1 << 20;
@@ -17,7 +14,7 @@ const MOST_IDS: u64 = 1 << 20;
 pub struct Story {
     /// Those that its content stands on.
     pub stands_on: Lineage,
-    /// Deletes whose effect it respects: content that came later does not undo a delete.
+    /// Deletes that its author knew. Content that came later does not undo a delete.
     pub deletes: Lineage,
     /// Those that were knowingly replaced on the way to it.
     pub replaced: Lineage,
@@ -32,16 +29,28 @@ impl Story {
         [&mut self.stands_on, &mut self.deletes, &mut self.replaced]
     }
 
+    /// The edits that occur in it, each with whether it is a delete.
+    pub fn all(&self) -> impl Iterator<Item = (EditId, bool)> + '_ {
+        let others = self.stands_on.iter().chain(self.replaced.iter());
+        let deletes = self.deletes.iter().map(|edit| (edit, true));
+        deletes.chain(others.map(|edit| (edit, false)))
+    }
+
     /// Whether an edit occurs in it.
     pub fn knows(&self, edit: EditId) -> bool {
         self.chapters().iter().any(|chapter| chapter.contains(edit))
     }
 
-    /// The edits that occur in it and in none of the older versions. Most are in the same place of the first of them.
-    pub fn minus<'a>(&'a self, older: &'a [&'a Version]) -> impl Iterator<Item = EditId> + 'a {
-        let places = older.first().map_or([&NONE; 3], |version| version.story.chapters());
-        let new = self.chapters().into_iter().zip(places).flat_map(|(ours, old)| ours.minus(old));
-        new.filter(move |edit| !older.iter().any(|version| version.story.knows(*edit)))
+    /// One more edit that it took the place of, or a delete that it respects.
+    pub fn carry(&mut self, edit: EditId, is_delete: bool) {
+        let chapter = if is_delete { &mut self.deletes } else { &mut self.replaced };
+        chapter.insert(edit);
+    }
+
+    /// Forgets what went before: everybody around has been told.
+    pub fn settle(&mut self) {
+        self.deletes = Lineage::new();
+        self.replaced = Lineage::new();
     }
 
     /// Whether its deletes are without effect, since content that stands on what they deleted is shown beside it.
@@ -75,11 +84,7 @@ impl Story {
             chapter.extend(&story.stands_on);
             all.replaced.extend(&story.replaced);
         }
-        for (story, _) in stories {
-            let undone = story.undone_by(&all.stands_on);
-            let chapter = if undone { &mut all.replaced } else { &mut all.deletes };
-            chapter.extend(&story.deletes);
-        }
+        stories.for_each(|(story, _)| all.deletes.extend(&story.deletes));
         all.replaced = difference(&difference(&all.replaced, &all.stands_on), &all.deletes);
         all
     }
@@ -223,7 +228,7 @@ mod tests {
         assert!(deleted.undone_by(&rival.stands_on));
         let all = Story::of_all([(&deleted, false), (&rival, true)].into_iter());
         assert_eq!(all.stands_on, lineage(&[1, 2, 8]));
-        assert_eq!((all.deletes, all.replaced), (lineage(&[]), lineage(&[7])));
+        assert_eq!((all.deletes, all.replaced), (lineage(&[7]), lineage(&[])));
 
         let mut fresh = Story { stands_on: lineage(&[1, 2]), ..Story::default() };
         fresh.replace(id(9));

@@ -1,6 +1,5 @@
 //! One content of a cell, and what several of them amount to.
 
-use super::Policy;
 use super::story::Story;
 use super::vector::{Dot, Vector};
 use crate::document::{Content, Edit, EditId, FieldKind, Mark};
@@ -79,14 +78,6 @@ pub fn alternatives_of<'a>(versions: &[&'a Version]) -> Vec<&'a Version> {
     others
 }
 
-/// The one content that the merging policy shows; `None` where it is empty.
-pub fn merged(versions: &[&Version]) -> Option<Content> {
-    match (versions, &preferred_of(versions.iter().copied())?.content) {
-        ([_, _, ..], Content::Set(_)) => Some(union(versions)),
-        (_, content) => Some(content.clone()),
-    }
-}
-
 fn union(versions: &[&Version]) -> Content {
     let sets = versions.iter().filter_map(|version| match &version.content {
         Content::Set(elements) => Some(elements),
@@ -97,36 +88,34 @@ fn union(versions: &[&Version]) -> Content {
 
 /// Whether a version is part of what is shown. An empty one is where there are only empty ones. Of counters with the same sum only
 /// one is: what was added to the others is not in it.
-pub fn is_shown(version: &Version, preferred: Option<&Version>, policy: Policy) -> bool {
+pub fn is_shown(version: &Version, preferred: Option<&Version>) -> bool {
     let Some(preferred) = preferred else { return true };
-    match (&version.content, policy) {
-        (content, _) if content.is_empty() => false,
-        (Content::Counter(sum), _) if preferred.content == Content::Counter(*sum) => {
+    match &version.content {
+        content if content.is_empty() => false,
+        Content::Counter(sum) if preferred.content == Content::Counter(*sum) => {
             version.rank() == preferred.rank()
         }
-        (_, Policy::Siblings) | (Content::Set(_), Policy::Merge) => true,
-        (content, Policy::Merge) => *content == preferred.content,
+        _ => true,
     }
 }
 
 /// What an edit by a user who is shown these versions makes of them, and which of them it takes the place of.
 pub fn compose(
     visible: &[&Version],
-    policy: Policy,
     kind: FieldKind,
     id: EditId,
     edit: &Edit,
 ) -> (Write, Vec<EditId>) {
     match edit {
         Edit::Delete { .. } => {
-            let (_, _, mut story) = basis(visible, policy, kind);
+            let (_, _, mut story) = basis(visible, kind);
             story.delete(id);
             let write = Write { edit: id, deleted: true, content: kind.empty(), story };
             (write, visible.iter().map(|version| version.edit).collect())
         }
-        Edit::Resolve { content, seen, .. } => answer(visible, policy, id, content, seen),
+        Edit::Resolve { content, seen, .. } => answer(visible, id, content, seen),
         _ => {
-            let (mut content, words, mut story) = basis(visible, policy, kind);
+            let (mut content, words, mut story) = basis(visible, kind);
             content.apply(edit);
             if let Content::Text(text) = &mut content {
                 append_words(text, &words);
@@ -143,10 +132,9 @@ pub fn compose(
 }
 
 /// The user's answer to a conflict: takes the place of the alternatives `seen`, and of empty versions, which are hidden beside
-/// any content anyway. Others stay. (The merging policy shows no conflicts, so that there an answer speaks of everything.)
+/// any content anyway. Others stay.
 fn answer(
     visible: &[&Version],
-    policy: Policy,
     id: EditId,
     content: &Content,
     seen: &[Mark],
@@ -160,11 +148,7 @@ fn answer(
     let answered: Vec<&Version> = visible
         .iter()
         .copied()
-        .filter(|version| {
-            policy == Policy::Merge
-                || version.content.is_empty()
-                || named.contains(&version.content)
-        })
+        .filter(|version| version.content.is_empty() || named.contains(&version.content))
         .collect();
     let stories = answered.iter().map(|version| (&version.story, keeps(content, &version.content)));
     let mut story = Story::of_all(stories);
@@ -177,7 +161,7 @@ fn answer(
 ///
 /// Where there are several versions, it is what merges them without dropping anything: the union of sets, the first text followed by the
 /// words that only others have, the preferred counter (of sums without a history no more can be said).
-fn basis(visible: &[&Version], policy: Policy, kind: FieldKind) -> (Content, Vec<String>, Story) {
+fn basis(visible: &[&Version], kind: FieldKind) -> (Content, Vec<String>, Story) {
     let preferred = preferred_of(visible.iter().copied());
     let Some(preferred) = preferred.filter(|_| visible.len() > 1) else {
         // One version, or only empty ones.
@@ -187,17 +171,21 @@ fn basis(visible: &[&Version], policy: Policy, kind: FieldKind) -> (Content, Vec
         let stories = visible.iter().map(|version| (&version.story, true));
         return (kind.empty(), Vec::new(), Story::of_all(stories));
     };
-    // Of counters only the preferred one is built on, whatever is shown beside it.
-    let policy = if kind == FieldKind::Counter { Policy::Merge } else { policy };
-    let stories =
-        visible.iter().map(|version| (&version.story, is_shown(version, Some(preferred), policy)));
+    let stories = visible.iter().map(|version| {
+        // Of counters only the preferred one is built on, whatever is shown beside it.
+        let built_on = match kind {
+            FieldKind::Counter => version.rank() == preferred.rank(),
+            _ => is_shown(version, Some(preferred)),
+        };
+        (&version.story, built_on)
+    });
     let story = Story::of_all(stories);
-    match (kind, policy) {
-        (FieldKind::Set, _) => (union(visible), Vec::new(), story),
-        (FieldKind::Text, Policy::Siblings) => {
+    match kind {
+        FieldKind::Set => (union(visible), Vec::new(), story),
+        FieldKind::Text => {
             (preferred.content.clone(), missing_words(&alternatives_of(visible)), story)
         }
-        _ => (preferred.content.clone(), Vec::new(), story),
+        FieldKind::Register | FieldKind::Counter => (preferred.content.clone(), Vec::new(), story),
     }
 }
 

@@ -1,0 +1,576 @@
+//! A replica of `version-vector/merge`: histories of cells, peers, and what passes between them.
+
+use super::history::{History, Root, Taken, hold, mark};
+use super::message::{Message, Part, Remark, part_for, restore_history, save_history, unload};
+use super::report::{Came, report_news, report_own};
+use crate::contract::{
+    Cargo, CargoIds, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
+    SeatChange, Transport,
+};
+use crate::document::{
+    Alternative, Cell, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
+    Scope,
+};
+use crate::lineage::Lineage;
+use crate::version_vector::peer::Peer;
+use crate::version_vector::seen::RecentDeletes;
+use crate::version_vector::speaks_of;
+use crate::version_vector::vector::{Actor, Dot};
+use crate::wire::{Reader, Writer};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One copy of the document.
+#[derive(Debug)]
+pub struct MergeReplica {
+    actor: Actor,
+    transport: Transport,
+    schema: Schema,
+    /// Everybody whose having an edit counts, in order.
+    members: BTreeSet<ReplicaId>,
+    cells: BTreeMap<Cell, History>,
+    /// By ascending id.
+    peers: Vec<Neighbour>,
+    /// For reports only.
+    deletes: RecentDeletes,
+}
+
+/// A peer.
+#[derive(Debug)]
+struct Neighbour {
+    peer: Peer,
+    /// Cells whose root it may not have.
+    rootless: BTreeSet<Cell>,
+    /// Cells that it has taken in, though it had more; and the edits that nothing of what it had followed. Once these are here, it is known to
+    /// have all that is here.
+    ahead: BTreeMap<Cell, Vec<Dot>>,
+}
+
+impl MergeReplica {
+    pub fn create(seat: &Seat<'_>) -> Self {
+        let mut replica = Self::vacant(seat);
+        for (id, edit) in seat.genesis {
+            if let Some((cell, kind)) =
+                edit.cell().and_then(|cell| Some((cell, seat.schema.kind(cell.field)?)))
+            {
+                let history = replica.cells.entry(cell).or_insert_with(|| History::new(kind));
+                history.genesis(*id, edit);
+            }
+        }
+        let mut peers = seat.peers.to_vec();
+        peers.sort_unstable();
+        let neighbour = |id| Neighbour {
+            peer: Peer::new(id, seat.incarnation),
+            rootless: BTreeSet::new(),
+            ahead: BTreeMap::new(),
+        };
+        replica.peers = peers.into_iter().map(neighbour).collect();
+        replica
+    }
+
+    fn vacant(seat: &Seat<'_>) -> Self {
+        MergeReplica {
+            actor: Actor { replica: seat.replica, incarnation: seat.incarnation },
+            transport: seat.transport,
+            schema: seat.schema.clone(),
+            members: seat.members.iter().copied().collect(),
+            cells: BTreeMap::new(),
+            peers: Vec::new(),
+            deletes: RecentDeletes::default(),
+        }
+    }
+
+    pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<Self, Malformed> {
+        let mut bytes = Reader::new(saved);
+        let mut replica = Self::vacant(seat);
+        let incarnation = bytes.uint32()?;
+        replica.members = restore_set(&mut bytes, 1, |bytes| bytes.replica())?;
+        let schema = replica.schema.clone();
+        for _ in 0..bytes.count(8)? {
+            let cell = bytes.cell()?;
+            let kind = schema.kind(cell.field).ok_or(Malformed("no such field"))?;
+            let mut history = History::new(kind);
+            restore_history(&mut history, &mut bytes)?;
+            if replica.cells.insert(cell, history).is_some() {
+                return Err(Malformed("a cell twice"));
+            }
+        }
+        for _ in 0..bytes.count(6)? {
+            let peer = Peer::restore(&mut bytes)?;
+            let rootless = restore_set(&mut bytes, 2, |bytes| bytes.cell())?;
+            let mut ahead = BTreeMap::new();
+            for _ in 0..bytes.count(3)? {
+                let cell = bytes.cell()?;
+                let heads = restore_set(&mut bytes, 1, super::message::decode_dot)?;
+                ahead.insert(cell, heads.into_iter().collect());
+            }
+            replica.peers.push(Neighbour { peer, rootless, ahead });
+        }
+        replica.deletes = RecentDeletes::restore(&mut bytes)?;
+        bytes.end()?;
+        let known = |cell: &Cell| replica.cells.contains_key(cell);
+        let owed =
+            |n: &Neighbour| n.peer.cells().all(|c| known(&c)) && n.rootless.iter().all(known);
+        if !replica.peers.iter().all(owed) {
+            return Err(Malformed("a cell is owed that does not exist"));
+        }
+        let mut expected = seat.peers.to_vec();
+        expected.sort_unstable();
+        if !expected.iter().eq(replica.peers.iter().map(|neighbour| &neighbour.peer.id)) {
+            return Err(Malformed("snapshot from another seat"));
+        }
+        if incarnation != seat.incarnation {
+            let reborn = |n: Neighbour| Neighbour { peer: n.peer.reborn(seat.incarnation), ..n };
+            replica.peers = replica.peers.into_iter().map(reborn).collect();
+        }
+        Ok(replica)
+    }
+
+    fn neighbour(&mut self, id: ReplicaId) -> Option<&mut Neighbour> {
+        let at = self.peers.binary_search_by_key(&id, |neighbour| neighbour.peer.id).ok()?;
+        Some(&mut self.peers[at])
+    }
+
+    fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
+        let Some(cell) = edit.cell() else {
+            let schema = self.schema.clone();
+            for (cell, kind) in schema.cells(edit.record()) {
+                let shown = self.cells.get(&cell).map(History::view);
+                if shown.is_some_and(|view| !view.alternatives.is_empty()) {
+                    self.edit_cell(cell, kind, id, edit, out);
+                }
+            }
+            return;
+        };
+        if let Some(kind) = self.schema.kind(cell.field)
+            && speaks_of(edit).is_none_or(|wanted| wanted == kind)
+        {
+            self.edit_cell(cell, kind, id, edit, out);
+        }
+    }
+
+    fn edit_cell(
+        &mut self,
+        cell: Cell,
+        kind: FieldKind,
+        id: EditId,
+        edit: &Edit,
+        out: &mut Outbox,
+    ) {
+        let history = self.cells.entry(cell).or_insert_with(|| History::new(kind));
+        let before = history.view().clone();
+        out.work(history.write(self.actor, id, edit));
+        report_own(cell, &before, history, id, edit, out);
+        self.peers.iter_mut().for_each(|neighbour| neighbour.peer.owe(cell));
+    }
+
+    fn sync(&mut self, to: ReplicaId, out: &mut Outbox) {
+        let (transport, actor) = (self.transport, self.actor);
+        let Some(neighbour) = self.neighbour(to) else { return };
+        if neighbour.peer.asking {
+            let bytes = Message::Ask { incarnation: actor.incarnation }.encode();
+            out.work_bytes(bytes.len());
+            out.send(to, bytes, Cargo::default());
+        }
+        let Some((batch, cells)) = neighbour.peer.take_batch(transport) else { return };
+        let rootless = neighbour.rootless.clone();
+        let (mut cargo, mut next_element) = (Cargo::default(), 0);
+        let mut parts = Vec::with_capacity(cells.len());
+        for cell in cells {
+            let history = self.cells.get_mut(&cell).expect("only cells that exist are owed");
+            history.will_send(to);
+            out.work(1 + history.line.len() as u64);
+            let in_full = rootless.contains(&cell);
+            let part = part_for(history, to, actor.replica, in_full, &mut next_element, &mut cargo);
+            parts.push((cell, part));
+        }
+        let bytes = Message::Update { batch, cells: parts }.encode();
+        out.work_bytes(bytes.len());
+        out.send(to, bytes, cargo);
+    }
+
+    fn receive(
+        &mut self,
+        from: ReplicaId,
+        bytes: &[u8],
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> Result<(), Malformed> {
+        out.work_bytes(bytes.len());
+        match Message::decode(bytes)? {
+            Message::Update { batch, cells } => {
+                self.check(&cells)?;
+                let mut remarks = Vec::new();
+                let (mut ids, mut next_element) = (cargo.ids.as_slice(), 0);
+                for (cell, part) in cells {
+                    let remark = self.join(from, cell, part, &mut next_element, &mut ids, out);
+                    if remark != Remark::default() {
+                        remarks.push((cell, remark));
+                    }
+                }
+                let bytes = Message::Ack { batch, remarks }.encode();
+                out.work_bytes(bytes.len());
+                out.send(from, bytes, Cargo::default());
+            }
+            Message::Ack { batch, remarks } => self.acknowledged(from, batch, &remarks, out),
+            Message::Ask { incarnation } => {
+                self.estranged(from, out);
+                out.send(from, Message::Heard { incarnation }.encode(), Cargo::default());
+            }
+            Message::Heard { incarnation } => {
+                let current = incarnation == self.actor.incarnation;
+                if let Some(neighbour) = self.neighbour(from).filter(|_| current) {
+                    neighbour.peer.asking = false;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, cells: &[(Cell, Part)]) -> Result<(), Malformed> {
+        for (cell, part) in cells {
+            let kind = self.schema.kind(cell.field).ok_or(Malformed("no such field"))?;
+            let full = part.full.iter().all(|full| full.content.kind() == kind);
+            if !full || !part.nodes.iter().all(|node| node.step.fits(kind)) {
+                return Err(Malformed("content of another kind than its field"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what somebody has of a cell.
+    fn join(
+        &mut self,
+        from: ReplicaId,
+        cell: Cell,
+        part: Part,
+        next_element: &mut usize,
+        ids: &mut &[CargoIds],
+        out: &mut Outbox,
+    ) -> Remark {
+        let kind = self.schema.kind(cell.field).expect("cells are checked");
+        let me = self.actor;
+        let history = self.cells.entry(cell).or_insert_with(|| History::new(kind));
+        let before = history.view().clone();
+        let (mut news, mut work, mut needs_root) = (Came::default(), 1, false);
+        let Part { root, full, nodes } = part;
+        let full = full.map(|full| (full, unload(next_element, ids), unload(next_element, ids)));
+        let mut nodes: Vec<_> = nodes
+            .into_iter()
+            .map(|mut node| {
+                for holder in [from, me.replica, node.dot.actor.replica] {
+                    hold(&mut node.holders, holder);
+                }
+                node.also = unload(next_element, ids);
+                node
+            })
+            .collect();
+        history.follow_root(root);
+        let mut push_root = false;
+        let mut adopted = None;
+        let mut pieces_there = Lineage::new();
+        let full = full.map(|(full, stands_on, pieces)| {
+            pieces_there.clone_from(&pieces);
+            full.into_root(root, stands_on, pieces)
+        });
+        match (history.place(root), full) {
+            (Some(0), _) => {}
+            // It is here, but not all that is here follows it. Whoever has that root may not have that.
+            (Some(_), Some(_)) => {
+                let here = history.as_root(root).expect("it has a place");
+                adopted = Some(history.adopt(here, std::mem::take(&mut nodes), me, &mut work));
+            }
+            (Some(_), None) => push_root = true,
+            (None, Some(full)) if history.root.vector.covers(root) => {
+                let lacks = nodes.iter().any(|node| !history.has_seen(node.dot));
+                adopted = if lacks { history.widen(&full, &nodes, &mut work) } else { None };
+                if adopted.is_some() {
+                    nodes.clear();
+                }
+            }
+            (None, Some(full)) if goes_first(history, &full) => {
+                let known = history.known_pieces();
+                let new =
+                    |edit: &EditId| edit.origin != ReplicaId::GENESIS && !known.contains(edit);
+                news.pieces = pieces_there.iter().filter(new).collect();
+                adopted = Some(history.adopt(full, std::mem::take(&mut nodes), me, &mut work));
+            }
+            (None, _) => needs_root = !history.root.vector.covers(root),
+        }
+        if let Some(adopted) = adopted {
+            needs_root |= adopted.refused;
+            news = Came { nodes: adopted.came, left_out: adopted.left_out, adopted: true, ..news };
+        }
+        for node in nodes {
+            let new = (node.edit, node.also.clone(), node.clears());
+            let again = history.has(node.edit);
+            match history.take(node, &mut work) {
+                Taken::New if again => news.again = true,
+                Taken::New => news.nodes.push(new),
+                Taken::Known => {}
+                Taken::Refused => needs_root = true,
+                Taken::LeftOut => push_root = true,
+            }
+        }
+        history.look_at(&mut work);
+        let changed = news.is_any() || before != *history.view();
+        if changed {
+            report_news(cell, &before, history, &news, &mut self.deletes, out);
+        }
+        let rebased = news.adopted;
+        if rebased {
+            // Edits that were just made again nobody has, whatever he had more than was here before.
+            self.peers.iter_mut().for_each(|neighbour| drop(neighbour.ahead.remove(&cell)));
+        }
+        let at = self.peers.binary_search_by_key(&from, |neighbour| neighbour.peer.id);
+        if let Ok(at) = at {
+            self.peers[at].catch_up(cell, &mut self.cells);
+        }
+        self.settle_with(from, cell, changed, (needs_root || push_root, rebased), &mut work);
+        out.work(work);
+        let history = &self.cells[&cell];
+        let heads = if history.is_held(from) { Vec::new() } else { history.head_dots() };
+        let root = (history.root.dot != root).then_some(history.root.dot);
+        Remark { heads, needs_root, root }
+    }
+
+    /// After a part of a cell came: what everybody has is forgotten, and whoever lacks something is owed it.
+    fn settle_with(
+        &mut self,
+        from: ReplicaId,
+        cell: Cell,
+        changed: bool,
+        (roots_differ, rebased): (bool, bool),
+        work: &mut u64,
+    ) {
+        let history = self.cells.get_mut(&cell).expect("a part of it came");
+        *work += history.settle(&self.members);
+        for neighbour in &mut self.peers {
+            let Neighbour { peer, rootless, .. } = neighbour;
+            if peer.id != from && rebased {
+                // Whoever sent what was left out here learns why.
+                rootless.insert(cell);
+                peer.owe(cell);
+            } else if peer.id != from {
+                if changed && !history.is_held(peer.id) {
+                    peer.owe(cell);
+                }
+            } else if roots_differ {
+                // One of the two is behind; whoever it is learns so from the other one's root.
+                rootless.insert(cell);
+                peer.owe(cell);
+            } else if !history.is_held(from) {
+                if peer.is_even(cell) {
+                    peer.owe(cell);
+                }
+            } else if !rootless.contains(&cell) {
+                peer.knows(cell);
+            }
+        }
+    }
+
+    /// A peer has taken in a batch.
+    fn acknowledged(
+        &mut self,
+        from: ReplicaId,
+        batch: u64,
+        remarks: &[(Cell, Remark)],
+        out: &mut Outbox,
+    ) {
+        let Ok(at) = self.peers.binary_search_by_key(&from, |neighbour| neighbour.peer.id) else {
+            return;
+        };
+        for cell in self.peers[at].peer.acknowledged(batch) {
+            let neighbour = &mut self.peers[at];
+            let remark = remarks.binary_search_by_key(&cell, |(cell, _)| *cell);
+            let remark = remark.map_or_else(|_| Remark::default(), |at| remarks[at].1.clone());
+            if remark.needs_root {
+                neighbour.rootless.insert(cell);
+                neighbour.peer.owe(cell);
+                continue;
+            }
+            neighbour.rootless.remove(&cell);
+            neighbour.ahead.insert(cell, remark.heads);
+            neighbour.catch_up(cell, &mut self.cells);
+            let Some(history) = self.cells.get_mut(&cell) else { continue };
+            out.work(1 + history.settle(&self.members));
+            if let Some(root) = remark.root {
+                history.follow_root(root);
+            }
+        }
+    }
+
+    /// A peer may have nothing of what everybody is believed to have.
+    fn estranged(&mut self, peer: ReplicaId, out: &mut Outbox) {
+        out.work(self.cells.len() as u64);
+        let written: Vec<Cell> = self
+            .cells
+            .iter_mut()
+            .filter(|(_, history)| history.vector.len() > 0)
+            .map(|(cell, history)| {
+                history.forgotten(peer);
+                *cell
+            })
+            .collect();
+        if let Some(neighbour) = self.neighbour(peer) {
+            neighbour.ahead.clear();
+            for cell in written {
+                neighbour.rootless.insert(cell);
+                neighbour.peer.owe(cell);
+            }
+        }
+    }
+
+    fn seat(&mut self, change: SeatChange, out: &mut Outbox) {
+        match change {
+            SeatChange::Gone { replica } if replica != self.actor.replica => {
+                self.members.remove(&replica);
+            }
+            SeatChange::Back { replica } if replica != self.actor.replica => {
+                self.members.insert(replica);
+                self.estranged(replica, out);
+            }
+            SeatChange::Gone { .. } | SeatChange::Back { .. } => {}
+        }
+    }
+
+    fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &History)> {
+        let cell = |record, field| Cell { record: RecordId(record), field: FieldId(field) };
+        let range = match scope {
+            Scope::Cell(cell) => cell..=cell,
+            Scope::Record(record) => cell(record.0, 0)..=cell(record.0, u16::MAX),
+            Scope::All | Scope::Partition(_) => cell(0, 0)..=cell(u32::MAX, u16::MAX),
+        };
+        let cells = self.cells.range(range).map(|(cell, history)| (*cell, history));
+        cells.filter(move |(cell, _)| scope.contains(*cell))
+    }
+}
+
+impl Neighbour {
+    /// What it had more is here by now, or not yet.
+    fn catch_up(&mut self, cell: Cell, cells: &mut BTreeMap<Cell, History>) {
+        let (Some(heads), Some(history)) = (self.ahead.get(&cell), cells.get_mut(&cell)) else {
+            return;
+        };
+        if !self.peer.is_even(cell) {
+            // There is something new for it, and its answer to that will say.
+            self.ahead.remove(&cell);
+        } else if heads.iter().all(|head| history.vector.covers(*head)) {
+            history.held(self.peer.id);
+            self.ahead.remove(&cell);
+        }
+    }
+}
+
+/// Whether somebody's root, which is unknown here, goes before the one here: it follows that, or neither follows the other and it is the later
+/// one.
+fn goes_first(history: &History, root: &Root) -> bool {
+    let here = &history.root;
+    root.vector.covers(here.dot) || (root.events, root.dot) > (here.events, here.dot)
+}
+
+fn restore_set<T: Ord>(
+    bytes: &mut Reader<'_>,
+    least_bytes: usize,
+    mut one: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
+) -> Result<BTreeSet<T>, Malformed> {
+    let mut set = BTreeSet::new();
+    for _ in 0..bytes.count(least_bytes)? {
+        set.insert(one(bytes)?);
+    }
+    Ok(set)
+}
+
+impl Replica for MergeReplica {
+    fn handle(&mut self, _: Clock, input: Input<'_>, out: &mut Outbox) -> Result<(), Malformed> {
+        match input {
+            Input::Edit { id, edit } => self.edit(id, edit, out),
+            Input::Sync { peer } => self.sync(peer, out),
+            Input::Receive { from, bytes, cargo } => self.receive(from, bytes, cargo, out)?,
+            Input::Link { peer, state: LinkState::Lost } => {
+                if let Some(neighbour) = self.neighbour(peer) {
+                    neighbour.peer.lost();
+                }
+            }
+            Input::Link { state: LinkState::Open, .. } => {}
+            Input::Seat(change) => self.seat(change, out),
+        }
+        Ok(())
+    }
+
+    fn pending(&self, peer: ReplicaId) -> Pending {
+        let at = self.peers.binary_search_by_key(&peer, |neighbour| neighbour.peer.id);
+        at.map_or_else(|_| Pending::default(), |at| self.peers[at].peer.pending(self.transport))
+    }
+
+    fn length(&self, cell: Cell) -> usize {
+        let view = self.cells.get(&cell).map(History::view);
+        let first = view.and_then(|view| view.alternatives.first());
+        first.map_or(0, |(_, content)| content.length())
+    }
+
+    fn render(&self, scope: Scope, out: &mut Rendering) {
+        for (cell, history) in self.in_scope(scope) {
+            let alternatives = history.view().alternatives.iter();
+            let alternatives = alternatives
+                .map(|(edit, content)| Alternative { mark: mark(*edit), content: content.clone() });
+            out.conflict(cell, alternatives.collect());
+        }
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        let mut bytes = Writer::after(std::mem::take(out));
+        bytes.uint(u64::from(self.actor.incarnation));
+        bytes.count(self.members.len());
+        self.members.iter().for_each(|member| bytes.replica(*member));
+        bytes.count(self.cells.len());
+        for (cell, history) in &self.cells {
+            bytes.cell(*cell);
+            save_history(history, &mut bytes);
+        }
+        bytes.count(self.peers.len());
+        for Neighbour { peer, rootless, ahead } in &self.peers {
+            peer.save(&mut bytes);
+            bytes.count(rootless.len());
+            rootless.iter().for_each(|cell| bytes.cell(*cell));
+            bytes.count(ahead.len());
+            for (cell, heads) in ahead {
+                bytes.cell(*cell);
+                bytes.count(heads.len());
+                heads.iter().for_each(|head| super::message::encode_dot(*head, &mut bytes));
+            }
+        }
+        self.deletes.save(&mut bytes);
+        *out = bytes.finish();
+    }
+
+    fn footprint(&self) -> Footprint {
+        /// An actor and its counter; also the name of an edit that another one follows.
+        const ENTRY_BYTES: u64 = 16;
+        /// A dot, the number of events, the edit.
+        const NODE_BYTES: u64 = 16 + 8 + 12;
+        /// Somebody who has an edit.
+        const HOLDER_BYTES: u64 = 4;
+        /// A cell and the number of a batch.
+        const OWED_BYTES: u64 = 6 + 8;
+        let mut footprint = Footprint::default();
+        for history in self.cells.values() {
+            let root = &history.root;
+            let metadata = ENTRY_BYTES * root.vector.len() as u64 + NODE_BYTES;
+            footprint.content_bytes += root.state.content.bytes();
+            if root.state.content.is_empty() {
+                footprint.history_bytes += metadata;
+            } else {
+                footprint.metadata_bytes += metadata;
+            }
+            for node in &history.line {
+                footprint.history_bytes += NODE_BYTES
+                    + ENTRY_BYTES * node.parents.len() as u64
+                    + HOLDER_BYTES * node.holders.len() as u64
+                    + history.step(node).content_bytes();
+            }
+        }
+        let owed = self.peers.iter().flat_map(|neighbour| neighbour.peer.cells()).count();
+        footprint.history_bytes += OWED_BYTES * owed as u64;
+        footprint
+    }
+}
