@@ -63,6 +63,7 @@ fn save_store(store: &Store, writer: &mut Writer) {
     }
     store.members.write(writer);
     store.stable.write(writer);
+    writer.uint(store.searched_at_dots);
     let own: Vec<Piece<'_>> = store.own.iter().map(|delta| (delta, 0)).collect();
     let mut kept = Writer::new();
     write_deltas(&mut kept, &own);
@@ -211,6 +212,7 @@ fn restore_store(
     }
     let members = Members::read(reader)?;
     let stable = Version::read(reader)?;
+    let searched_at_dots = reader.uint()?;
     let own = read_deltas(&mut Reader::new(reader.blob()?))?;
     let fits = |delta: &Delta| delta.fits(seat.schema, text_order);
     if !own.iter().all(|delta| have.covers(delta.last()) && fits(delta)) {
@@ -231,6 +233,7 @@ fn restore_store(
         stable,
         own: own.into(),
         burial: restore_burial(reader)?,
+        searched_at_dots,
         ids: Attribution::read(reader)?,
     })
 }

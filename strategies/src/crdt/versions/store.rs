@@ -15,6 +15,8 @@ use std::collections::VecDeque;
 
 /// Dots after which a replica that waits for nobody looks for what it can let go.
 const ALONE_DOTS: u64 = 256;
+/// Pieces of text looked at for each change, when deleted characters are searched.
+const ITEMS_PER_DOT: u64 = 4;
 
 /// How the changes of a message could be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub struct Store {
     /// Own changes that no peer lacks, but perhaps some member: this replica would have to make them again if it were gone.
     pub own: VecDeque<Delta>,
     pub burial: Option<Burial>,
+    /// How many dots were here when texts were last searched for deleted characters.
+    pub searched_at_dots: u64,
 }
 
 impl Store {
@@ -73,6 +77,7 @@ impl Store {
             stable: Version::new(),
             own: VecDeque::new(),
             burial: None,
+            searched_at_dots: 0,
         };
         for (id, edit) in seat.genesis {
             store.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
@@ -145,13 +150,26 @@ impl Store {
         if let Some(burial) = self.burial.take_if(|burial| stable.reaches(&burial.as_of)) {
             out.work(self.cells.forget(&burial.deleted));
         }
-        if self.burial.is_none() {
+        if self.burial.is_none() && self.is_search_due() {
             out.work(self.cells.items());
             let deleted = self.cells.deleted();
             let as_of = self.have.news(&Version::new());
             self.burial = (!deleted.is_empty()).then_some(Burial { as_of, deleted });
         }
         self.stable = stable;
+    }
+
+    /// Whether so much was changed that a search of all texts costs each change a constant number of steps.
+    fn is_search_due(&mut self) -> bool {
+        let dots = self.have.iter().map(|(_, counter)| counter).sum::<u64>();
+        // It is lower than it was where the document was taken over from another replica.
+        let since = dots.saturating_sub(self.searched_at_dots);
+        let is_due = since.saturating_mul(ITEMS_PER_DOT) >= self.cells.items()
+            || dots < self.searched_at_dots;
+        if is_due {
+            self.searched_at_dots = dots;
+        }
+        is_due
     }
 
     /// Drops from the log what lies before a position, since no peer lacks it.
