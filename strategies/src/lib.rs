@@ -12,6 +12,7 @@ pub mod lineage;
 pub mod lww;
 pub mod online_only;
 pub mod ot;
+pub mod partitioned;
 pub mod reconcile;
 mod registry;
 pub mod revision_tree;
