@@ -106,6 +106,13 @@ fn mistakes_in_scenarios() {
         ("count = 3", "count = \"3\"", &["`group.phone.count`", "a whole number", "found \"3\""]),
         ("\"lte\"", "\"lts\"", &["`group.phone.link.profile`", "`wifi`", "did you mean `lte`?"]),
         ("duration = ", "duration = 7200 #", &["`duration`", "\"30s\"", "the number 7200"]),
+        ("partitions = 1\n", "partitions = 21\n", &["`data.partitions`", "at most 20, the number"]),
+        (
+            "partitions_held = \"all\"",
+            "partitions_held = 2",
+            &["`group.phone.partitions_held`", "at most 1, the number of partitions"],
+        ),
+        ("retention = \"720h\"", "retention = 30", &["`data.retention`", "\"30s\""]),
         ("hub = \"server\"", "hub = \"serve\"", &["`topology.hub`", "did you mean `server`?"]),
         ("name = \"small\"", "name = \"../up\"", &["`name`", "letters, digits"]),
         (

@@ -2,14 +2,16 @@
 
 use crate::error::{ScenarioError, listed, nearest};
 
-const DEFINITIONS: [(&str, &str); 8] = [
+const DEFINITIONS: [(&str, &str); 10] = [
     ("commuter", include_str!("../definitions/commuter.toml")),
+    ("field-offices", include_str!("../definitions/field-offices.toml")),
     ("field-team", include_str!("../definitions/field-team.toml")),
     ("icde19", include_str!("../definitions/icde19.toml")),
     ("icde19-tree", include_str!("../definitions/icde19-tree.toml")),
     ("office", include_str!("../definitions/office.toml")),
     ("power-cut", include_str!("../definitions/power-cut.toml")),
     ("rumors", include_str!("../definitions/rumors.toml")),
+    ("sabbatical", include_str!("../definitions/sabbatical.toml")),
     ("small", include_str!("../definitions/small.toml")),
 ];
 

@@ -11,6 +11,7 @@ mod print;
 mod resolve;
 mod scenario;
 mod section;
+mod topology;
 mod tree;
 mod units;
 
@@ -20,6 +21,7 @@ pub use error::{ScenarioError, nearest};
 pub use overrides::Override;
 pub use print::to_toml;
 pub use scenario::*;
+pub use topology::Graph;
 pub use tree::locate;
 
 use section::{Context, Place};

@@ -128,6 +128,10 @@ fn group(page: &mut Page, group: &Group) {
     page.item("group");
     page.text("name", &group.name);
     page.plain("count", group.count);
+    match group.partitions_held {
+        Some(each) => page.plain("partitions_held", each),
+        None => page.text("partitions_held", "all"),
+    }
     if group.outages.is_empty() {
         page.plain("outages", "[]");
     }
@@ -302,6 +306,8 @@ fn data(page: &mut Page, data: &Data) {
     page.table("data");
     page.plain("records", data.records);
     page.quantity("record_size", &SIZE, u64::from(data.record_bytes));
+    page.plain("partitions", data.partitions);
+    page.quantity("retention", &DURATION, data.retention_ns);
     page.table("data.fields");
     for field in &data.fields {
         let kind = name_of(FIELD_KINDS, field.kind);

@@ -54,6 +54,8 @@ pub struct Group {
     /// How often power fails, which takes what was not synced to storage; never where absent. A battery that runs empty is none: the
     /// device shuts down in order.
     pub power_losses: Option<Crashes>,
+    /// How many of the document's partitions each device holds; all where absent.
+    pub partitions_held: Option<u32>,
 }
 
 /// Hardware of a device.
@@ -392,6 +394,10 @@ pub struct Data {
     pub record_bytes: u32,
     /// The fields of every record, in order.
     pub fields: Vec<Field>,
+    /// Number of partitions; at least 1 and no more than records. Record r is in partition r mod this.
+    pub partitions: u32,
+    /// A replica without any contact for longer than this is taken to be gone.
+    pub retention_ns: u64,
 }
 
 /// A field of every record.

@@ -290,6 +290,43 @@ fn topologies_and_their_edges() {
 
 #[test]
 #[rustfmt::skip] // one case a line
+fn partitions_and_retention() {
+    check(&[
+        ("records = 20", "partitions = 21\nrecords = 20", "data.partitions", 22, "the number 21", "at most 20, the number of records", None),
+        ("records = 20", "partitions = 0\nrecords = 20", "data.partitions", 22, "the number 0", "from 1 to 1000", None),
+        ("records = 20", "partitions = \"4\"\nrecords = 20", "data.partitions", 22, "\"4\"", "a whole number", None),
+        ("records = 20", "partitoins = 4\nrecords = 20", "data.partitoins", 22, "`partitoins`", "`partitions`", Some("partitions")),
+        ("records = 20", "retention = 30\nrecords = 20", "data.retention", 22, "the number 30", "\"30s\"", None),
+        ("records = 20", "retention = \"0s\"\nrecords = 20", "data.retention", 22, "\"0s\"", "from 1s", None),
+        ("count = 4", "count = 4\npartitions_held = 0", "group.phone.partitions_held", 7, "the number 0", "from 1 to 1000", None),
+        ("count = 4", "count = 4\npartitions_held = 2", "group.phone.partitions_held", 7, "the number 2", "at most 1, the number of partitions, or `all`", None),
+        ("count = 4", "count = 4\npartitions_held = \"some\"", "group.phone.partitions_held", 7, "\"some\"", "a number of partitions, or `all`", None),
+    ]);
+    const STAR: &str = "kind = \"star\"\nhub = \"server\"";
+    let held = |topology: &str, partitions: u32, server: &str| {
+        let text = GOOD
+            .replace(STAR, topology)
+            .replace("records = 20", &format!("records = 20\npartitions = {partitions}"))
+            .replace("count = 4", "count = 4\npartitions_held = 1")
+            .replace("device = \"server\"", &format!("device = \"server\"\npartitions_held = {server}"));
+        parse(&text, "trip.toml", &[]).map_err(|e| (e.path, e.found, e.line))
+    };
+    let cases = [
+        (STAR, 3, "2", "group.server.partitions_held", "a hub without partition 2, which device 2 holds", 16),
+        ("kind = \"mesh\"", 9, "1", "data.partitions", "nobody who holds partition 4", 24),
+        ("kind = \"ring\"", 2, "1", "topology", "no way from device 0 to device 2 through devices that hold partition 0", 19),
+    ];
+    for (topology, partitions, server, path, found, line) in cases {
+        let expected = (path.to_owned(), found.to_owned(), Some(line));
+        assert_eq!(held(topology, partitions, server), Err(expected), "{topology}");
+    }
+    for (topology, partitions, server) in [(STAR, 3, "3"), (STAR, 4, "\"all\""), ("kind = \"mesh\"", 4, "1"), ("kind = \"ring\"", 1, "1")] {
+        held(topology, partitions, server).expect("whoever holds the same can tell each other");
+    }
+}
+
+#[test]
+#[rustfmt::skip] // one case a line
 fn critical_fields_and_rhythms() {
     const TITLE: &str = "title = \"register\"";
     const RATE: &str = "edits_per_hour = 30";
@@ -372,7 +409,7 @@ fn errors_read_as_sentences() {
     assert_eq!(
         e.to_string(),
         "trip.toml:6: `group.phone.cuont`: expected one of `name`, `count`, `device`, `link`, `outages`, `schedule`, \
-         `clock`, `user`, `kills`, `power_losses`, found the unknown key `cuont`; did you mean `count`?"
+         `clock`, `user`, `kills`, `power_losses`, `partitions_held`, found the unknown key `cuont`; did you mean `count`?"
     );
     let text = GOOD.replace("count = 4", "cuont = 4");
     assert_eq!(&text[e.span.expect("it has a span")], "cuont");

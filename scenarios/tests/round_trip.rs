@@ -365,6 +365,7 @@ fn group(rng: &mut ChaCha8Rng, index: usize) -> Group {
         user: (index == 1 || rng.random_bool(0.5)).then_some(user),
         kills: crashes(rng),
         power_losses: crashes(rng),
+        partitions_held: None,
     }
 }
 
@@ -410,7 +411,14 @@ fn rhythm(rng: &mut ChaCha8Rng, duration_ns: u64) -> Rhythm {
 }
 
 fn random_scenario(rng: &mut ChaCha8Rng) -> Scenario {
-    let groups: Vec<Group> = (0..rng.random_range(2..5)).map(|index| group(rng, index)).collect();
+    let mut groups: Vec<Group> =
+        (0..rng.random_range(2..5)).map(|index| group(rng, index)).collect();
+    let records = rng.random_range(1..=1_000_000);
+    let partitions = rng.random_range(1..=records.min(1000));
+    // Each holds all, with or without saying so: so the holders are connected, whatever the topology.
+    for group in &mut groups {
+        group.partitions_held = rng.random_bool(0.5).then_some(partitions);
+    }
     let kinds = [FieldKind::Register, FieldKind::Counter, FieldKind::Set, FieldKind::Text];
     let topology = topology(rng, &groups);
     let duration_ns = duration(rng, SECOND);
@@ -424,7 +432,9 @@ fn random_scenario(rng: &mut ChaCha8Rng) -> Scenario {
         groups,
         topology,
         data: Data {
-            records: rng.random_range(1..=1_000_000),
+            records,
+            partitions,
+            retention_ns: duration(rng, SECOND),
             record_bytes: rng.random_range(0..=1_000_000),
             fields: (0..rng.random_range(1..6))
                 .map(|index| Field {

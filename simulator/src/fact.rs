@@ -201,6 +201,13 @@ pub enum Fact<'a> {
         /// Work of the recovery.
         work_units: u64,
     },
+    /// Class C, because contact is: the membership service takes a replica to be gone, or back.
+    Member {
+        /// Which.
+        device: u32,
+        /// Gone; else back.
+        gone: bool,
+    },
     /// A user was shown a conflict.
     Prompted {
         /// Whose device.
@@ -259,6 +266,7 @@ impl Fact<'_> {
             | Fact::Reborn { device, .. }
             | Fact::Stopped { device, .. }
             | Fact::Restarted { device, .. }
+            | Fact::Member { device, .. }
             | Fact::Prompted { device, .. }
             | Fact::Answered { device, .. } => *device,
             Fact::Sent { from, .. } => *from,
@@ -291,6 +299,7 @@ impl Fact<'_> {
             Fact::Reborn { .. } => "reborn",
             Fact::Stopped { .. } => "stopped",
             Fact::Restarted { .. } => "restarted",
+            Fact::Member { .. } => "member",
             Fact::Prompted { .. } => "prompted",
             Fact::Answered { .. } => "answered",
         }
@@ -384,6 +393,9 @@ impl Fact<'_> {
             Fact::Stopped { device, why } => words(digest, 18, [(*device).into(), *why as u64]),
             Fact::Restarted { device, work_units } => {
                 words(digest, 19, [u64::from(*device), *work_units]);
+            }
+            Fact::Member { device, gone } => {
+                words(digest, 22, [u64::from(*device), u64::from(*gone)]);
             }
             Fact::Prompted { device, alternatives } => {
                 words(digest, 20, [u64::from(*device), u64::from(*alternatives)]);
@@ -506,6 +518,10 @@ impl fmt::Display for Fact<'_> {
             }
             Fact::Restarted { device, work_units } => {
                 write!(f, "r{device} runs again after {work_units} units of recovery")
+            }
+            Fact::Member { device, gone } => {
+                let what = on_off(*gone, "is taken to be gone", "is back");
+                write!(f, "r{device} {what}: all members are told")
             }
             Fact::Prompted { device, alternatives } => {
                 write!(f, "user of r{device} is shown {alternatives} alternatives")

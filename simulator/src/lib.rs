@@ -5,6 +5,7 @@ pub mod device;
 pub mod fact;
 pub mod network;
 pub mod oracle;
+pub mod partitions;
 pub mod plan;
 pub mod probe;
 pub mod row;

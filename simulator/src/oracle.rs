@@ -6,6 +6,7 @@
 //! in no time, coalesced and uncompressed, with nothing around it: a value its bytes, a counter eight, an element or a word its own
 //! bytes, a removal eight. What was overwritten before a contact never crosses.
 
+use crate::partitions::Holders;
 use crate::plan::{DevicePlan, plan};
 use crate::row::{Histograms, Metrics, Row, Status, Timing, TrialResult};
 use crate::streams::Streams;
@@ -13,10 +14,10 @@ use crate::topology::Graph;
 use crate::workload::{Script, schema};
 use reconverge_scenarios::Scenario;
 use reconverge_strategies::crdt::DIGEST;
+use reconverge_strategies::partitioned::Partitioned;
 use reconverge_strategies::{
-    Cell, Change, Clock, Content, Digest, Edit, EditId, Input, LinkState, Outbox, Output,
-    Partitions, RecordId, Rendering, Replica, ReplicaId, Schema, Scope, Seat, Strategy, Tick,
-    Transport, WallTime,
+    Cell, Change, Clock, Content, Digest, Edit, EditId, Input, LinkState, Outbox, Output, RecordId,
+    Rendering, Replica, ReplicaId, Schema, Scope, Seat, Strategy, Tick, Transport, WallTime,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -54,6 +55,7 @@ struct Oracle<'a> {
     duration_ns: u64,
     has_user: Vec<bool>,
     hub: Option<usize>,
+    holders: Holders,
     linked: Vec<Vec<usize>>,
     replicas: Vec<Box<dyn Replica>>,
     /// What each device showed when it was last looked at.
@@ -89,14 +91,15 @@ impl<'a> Oracle<'a> {
             linked[b].push(a);
         }
         linked.iter_mut().for_each(|peers| peers.sort_unstable());
+        let holders = Holders::new(scenario, graph.hub);
         let members: Vec<ReplicaId> = (0..count as u32).map(ReplicaId).collect();
         let replicas = linked.iter().enumerate().map(|(device, peers)| {
             let peers: Vec<ReplicaId> = peers.iter().map(|peer| members[*peer]).collect();
-            DIGEST.create(&Seat {
+            Partitioned(DIGEST).create(&Seat {
                 replica: members[device],
                 peers: &peers,
                 members: &members,
-                partitions: Partitions::WHOLE,
+                partitions: holders.seat(),
                 authority: hub.map(|hub| members[hub]),
                 schema,
                 genesis: &script.genesis,
@@ -105,6 +108,7 @@ impl<'a> Oracle<'a> {
             })
         });
         let replicas: Vec<_> = replicas.collect();
+        let has_user = groups.iter().map(|group| group.user.is_some()).collect();
         let shown = replicas.iter().map(|replica| {
             let mut rendering = Rendering::new();
             replica.render(Scope::All, &mut rendering);
@@ -115,8 +119,9 @@ impl<'a> Oracle<'a> {
             script,
             schema,
             duration_ns: scenario.duration_ns,
-            has_user: groups.iter().map(|group| group.user.is_some()).collect(),
+            has_user,
             hub,
+            holders,
             shown: shown.collect(),
             replicas,
             linked,
@@ -370,17 +375,16 @@ impl<'a> Oracle<'a> {
     }
 
     fn result(mut self, scenario: &Scenario, seed: u64) -> TrialResult {
-        let others = self.has_user.iter().filter(|user| **user).count() as u64;
         for made in self.made.values() {
-            let interested = others - u64::from(self.has_user[made.seat]);
-            if interested > 0 {
+            let others = self.holders.of_record(made.record).iter().map(|device| *device as usize);
+            if others.filter(|device| *device != made.seat).any(|device| self.has_user[device]) {
                 let us = (made.last_shown_ns - made.at_ns) / 1000;
                 let _ = self.histograms.everywhere.record(us);
             }
         }
         self.histograms.settled = self.histograms.visible.clone();
-        let bytes_user: u64 = self.made.values().map(|made| made.bytes).sum();
-        let bytes_user = bytes_user * (self.replicas.len() as u64 - 1);
+        let others = |made: &Made| self.holders.of_record(made.record).len() as u64 - 1;
+        let bytes_user: u64 = self.made.values().map(|made| made.bytes * others(made)).sum();
         let mut metrics = Metrics {
             edits_blocked: Some(0),
             edits_void: Some(self.void),

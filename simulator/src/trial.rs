@@ -122,7 +122,9 @@ pub fn run(case: &Case<'_>, probes: &mut [&mut dyn Probe]) -> Finished {
     let delayed = profile.exceptions.iter().any(|(law, _)| *law == Law::LocalVisibility);
     let probes = probes.iter_mut().map(|probe| &mut **probe as &mut dyn Probe).collect();
     let mut world = World::new(scenario, strategy, seed, &plans, script, probes);
-    world.listen(Ledger::new(script, seats.collect(), world.hub(), delayed), case.detailed);
+    let holders = world.holders().clone();
+    let ledger = Ledger::new(script, seats.collect(), holders, world.hub(), delayed);
+    world.listen(ledger, case.detailed);
     let ending = world.run();
     let renderings: Vec<Rendering> = world
         .hosts()
@@ -142,11 +144,10 @@ pub fn run(case: &Case<'_>, probes: &mut [&mut dyn Probe]) -> Finished {
         Ending::Failed(reason) => (Status::Failed, reason),
     };
     let mut status = status;
-    let reference = world.hub().unwrap_or(0);
     let ledger = world.ledger().expect("it listened from the start");
     let mut accounts = accounts::Accounts::default();
     if status != Status::Failed {
-        match accounts::close(ledger, &renderings, reference) {
+        match accounts::close(ledger, &renderings) {
             Ok(closed) if closed.asked() == edits_asked => accounts = closed,
             Ok(closed) => {
                 status = Status::Failed;
@@ -259,7 +260,6 @@ fn metrics(
 ) -> Metrics {
     let ledger = world.ledger().expect("it listened from the start");
     let (counts, traffic) = (world.counts(), world.network().traffic());
-    let replicas = renderings.len() as u64;
     let bytes_user = ledger.bytes_user();
     let footprint = world.mean_footprint();
     let mut metrics = Metrics {
@@ -298,10 +298,9 @@ fn metrics(
         bytes_ack: Some(traffic.ack),
         bytes_retransmitted: Some(traffic.retransmitted),
         elements_sent: Some(counts.elements),
-        bytes_user: Some(bytes_user * (replicas - 1)),
+        bytes_user: Some(bytes_user),
         bytes_wasted: Some(counts.bytes_wasted),
-        overhead_milli: (bytes_user > 0 && replicas > 1)
-            .then(|| traffic.wire * 1000 / (bytes_user * (replicas - 1))),
+        overhead_milli: (bytes_user > 0).then(|| traffic.wire * 1000 / bytes_user),
         messages: Some(counts.messages),
         sessions: Some(counts.sessions),
         sessions_failed: Some(counts.sessions_failed),
@@ -326,7 +325,7 @@ fn devices(world: &World<'_>, metrics: &mut Metrics, renderings: &[Rendering], e
     let mut written = (0, 0, 0);
     let mut records = (0, 0, 0);
     let (mut radio, mut promotions, mut on_ns) = ([0_u64; 3], 0, 0);
-    let (mut cpu_pj, mut storage_pj, mut baseline_pj) = (0, 0, 0);
+    let (mut cpu_pj, mut storage_pj, mut baseline_pj) = (0, 0, 0_u128);
     let (mut lowest, mut dead_ns) = (None, 0);
     for (device, host) in world.hosts().iter().enumerate() {
         work.0 += host.work_units;
@@ -375,7 +374,7 @@ fn devices(world: &World<'_>, metrics: &mut Metrics, renderings: &[Rendering], e
     metrics.energy_cpu_mj = Some(energy_mj[1]);
     metrics.energy_storage_mj = Some(energy_mj[2]);
     metrics.energy_total_mj = Some(energy_mj.iter().sum());
-    metrics.energy_baseline_mj = Some(mj(baseline_pj));
+    metrics.energy_baseline_mj = Some((baseline_pj / u128::from(PJ_PER_MJ)) as u64);
     metrics.energy_radio_promotion_mj = Some(radio_mj[0]);
     metrics.energy_radio_transfer_mj = Some(radio_mj[1]);
     metrics.energy_radio_tail_mj = Some(radio_mj[2]);

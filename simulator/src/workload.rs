@@ -3,6 +3,7 @@
 //! What is asked is drawn before the trial from the seed alone, with a fixed number of draws for each edit. Everything inserted is
 //! recognisable: a value, an element or a word is a token that names the asked edit it comes from.
 
+use crate::partitions::Holders;
 use crate::plan::DevicePlan;
 use crate::streams::{Stream, Streams, mix};
 use reconverge_scenarios::{self as scenarios, Scenario, Workload};
@@ -171,6 +172,12 @@ impl Script {
             }
         }
         asked.sort_by_key(|edit| (edit.at_ns, edit.seat));
+        if scenario.data.partitions > 1 {
+            let (holders, records) = (Holders::new(scenario, None), scenario.data.records);
+            for edit in &mut asked {
+                edit.record = holders.editable(edit.seat, edit.record, records);
+            }
+        }
         let mut script = Script {
             asked,
             genesis: Vec::new(),

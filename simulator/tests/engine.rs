@@ -276,7 +276,12 @@ fn short(name: &str) -> Scenario {
     }
     for user in scenario.groups.iter_mut().filter_map(|group| group.user.as_mut()) {
         (user.awake.from_ns, user.awake.until_ns) = (0, 2 * HOUR);
+        // Where people come twice a day for months, two hours would see hardly any of them.
+        if name == "sabbatical" {
+            user.gap = DurationLaw::Exponential { mean_ns: 10 * MINUTE };
+        }
     }
+    scenario.workload.edits_per_hour = scenario.workload.edits_per_hour.max(20.0);
     scenario
 }
 

@@ -173,7 +173,7 @@ fn what_exists_only_where_it_was_made_is_stranded() {
         (NOTES, Content::Text(mark(2, 0) + &mark(2, 1))),
     ]);
     let renderings = [Rendering::new(), own, Rendering::new()];
-    let accounts = close(&history.ledger, &renderings, 0).expect("no contradiction");
+    let accounts = close(&history.ledger, &renderings).expect("no contradiction");
     assert_eq!(accounts, Accounts { stranded: 3, ..Accounts::default() });
 }
 

@@ -104,15 +104,25 @@ pub enum Input<'a> {
 }
 
 /// How the membership of a document changes. Stability and compaction count current members only.
+///
+/// The host's membership service promises this. Contact is a message delivered, from a replica or to it. A replica without any contact
+/// for the retention (a figure of the scenario, 30 days where it says nothing) is gone: every other replica is told `Gone`, itself
+/// gone or not, reachable or not; the one that is gone is not told. With the next message delivered from it or to it, it is back: every replica,
+/// itself included, is told `Back` before that message is handled. Whoever does not run is told when it next starts, of everything
+/// and in order, before it hears of sessions. For each replica the two alternate and `Gone` comes first. What is said goes through the journal as all inputs do. In one moment different replicas may
+/// believe different things: one may still handle older inputs, or not run.
+///
+/// It is class C of the common random numbers: contact depends on when a strategy speaks. So strategies may be told different things
+/// in one world, and one that has nothing to say for so long is gone though its links are up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeatChange {
-    /// A replica departed, or was away for longer than the retention and is presumed gone. Nobody waits for it any more. If it comes
+    /// A replica had no contact for longer than the retention and is presumed gone. Nobody waits for it any more. If it comes
     /// back it may lack what was dropped meanwhile, and hold edits that nobody else has.
     Gone {
         /// Which one.
         replica: ReplicaId,
     },
-    /// A replica that was gone is back, or a new one joined.
+    /// A replica that was gone is back.
     Back {
         /// Which one.
         replica: ReplicaId,

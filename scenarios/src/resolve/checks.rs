@@ -3,6 +3,7 @@
 use crate::resolve::group::MOST_DEVICES;
 use crate::scenario::{FieldKind, Scenario, Topology};
 use crate::section::Place;
+use crate::topology::Graph;
 use crate::units::DURATION;
 
 /// Records what is wrong with values that are each right by themselves.
@@ -13,6 +14,94 @@ pub(crate) fn check(root: &Place<'_>, scenario: &Scenario) {
     check_rhythm(root, scenario);
     check_mix(root, scenario);
     check_audit(root, scenario);
+    // Who holds what can be told only once hub, edges and devices are right.
+    if root.context.is_clean() {
+        check_partitions(root, scenario);
+    }
+}
+
+/// Every partition has records and somebody who holds it, and what one holder learns reaches the others through holders alone.
+fn check_partitions(root: &Place<'_>, scenario: &Scenario) {
+    let count = scenario.data.partitions;
+    let records = scenario.data.records;
+    if count > records {
+        let expected = format!("at most {records}, the number of records");
+        at(root, "data.partitions").refuse::<()>(expected);
+        return;
+    }
+    for group in &scenario.groups {
+        if group.partitions_held.is_some_and(|each| each > count) {
+            let expected = format!("at most {count}, the number of partitions, or `all`");
+            at(root, &format!("group.{}.partitions_held", group.name)).refuse::<()>(expected);
+            return;
+        }
+    }
+    if scenario.groups.iter().all(|group| group.partitions_held.is_none_or(|each| each == count)) {
+        return;
+    }
+    let held = scenario.partitions_held();
+    // In a mesh, and around a hub that holds the partition, all holders are connected.
+    let graph = match &scenario.topology {
+        Topology::Mesh => None,
+        _ => Some(Graph::new(scenario)),
+    };
+    for partition in 0..count {
+        let holds = |device: &u32| held[*device as usize].binary_search(&partition).is_ok();
+        let mut holders = (0..held.len() as u32).filter(holds);
+        let Some(first) = holders.next() else {
+            let found = format!("nobody who holds partition {partition}");
+            let expected = "groups that hold all partitions together";
+            at(root, "data.partitions").refuse_as::<()>(found, expected, None);
+            return;
+        };
+        if let Topology::Star { hub: name } = &scenario.topology
+            && graph.as_ref().and_then(|graph| graph.hub).is_some_and(|hub| !holds(&hub))
+        {
+            let found = format!("a hub without partition {partition}, which device {first} holds");
+            let expected = "a hub that holds all partitions that its clients hold";
+            let path = format!("group.{name}.partitions_held");
+            at(root, &path).refuse_as::<()>(found, expected, None);
+            return;
+        }
+        let Some(Graph { hub: None, pairs }) = &graph else { continue };
+        let mut parts = Parts::new(held.len() as u32);
+        let between = pairs.iter().filter(|pair| pair.iter().all(holds));
+        between.for_each(|[a, b]| parts.join(*a, *b));
+        let part = parts.of(first);
+        if let Some(device) = holders.find(|device| parts.of(*device) != part) {
+            let found = format!(
+                "no way from device {first} to device {device} through devices that hold partition {partition}"
+            );
+            let expected = "a topology in which the holders of each partition are connected";
+            at(root, "topology").refuse_as::<()>(found, expected, None);
+            return;
+        }
+    }
+}
+
+/// Which devices are connected. Each leads to another one of its part, and in the end to one that leads to itself and stands for the part.
+struct Parts {
+    leads_to: Vec<u32>,
+}
+
+impl Parts {
+    fn new(devices: u32) -> Parts {
+        Parts { leads_to: (0..devices).collect() }
+    }
+
+    fn of(&mut self, mut device: u32) -> u32 {
+        while self.leads_to[device as usize] != device {
+            let next = self.leads_to[device as usize];
+            self.leads_to[device as usize] = self.leads_to[next as usize];
+            device = next;
+        }
+        device
+    }
+
+    fn join(&mut self, a: u32, b: u32) {
+        let (a, b) = (self.of(a), self.of(b));
+        self.leads_to[a.max(b) as usize] = a.min(b);
+    }
 }
 
 /// In audit mode every character is unique, and there are only so many.
@@ -75,21 +164,9 @@ fn check_edges(root: &Place<'_>, scenario: &Scenario) {
             }
         }
     }
-    // Each device leads to another one of its part, and in the end to one that leads to itself and stands for the part.
-    let mut leads_to: Vec<u32> = (0..devices).collect();
-    fn part(leads_to: &mut [u32], mut device: u32) -> u32 {
-        while leads_to[device as usize] != device {
-            let next = leads_to[device as usize];
-            leads_to[device as usize] = leads_to[next as usize];
-            device = next;
-        }
-        device
-    }
-    for [a, b] in edges {
-        let (a, b) = (part(&mut leads_to, *a), part(&mut leads_to, *b));
-        leads_to[a.max(b) as usize] = a.min(b);
-    }
-    let cut_off = (1..devices).find(|device| part(&mut leads_to, *device) != 0);
+    let mut parts = Parts::new(devices);
+    edges.iter().for_each(|[a, b]| parts.join(*a, *b));
+    let cut_off = (1..devices).find(|device| parts.of(*device) != 0);
     if let Some(device) = cut_off {
         let found = format!("no way from device 0 to device {device}");
         at(root, "topology.edges").refuse_as::<()>(found, "edges that connect all devices", None);

@@ -15,6 +15,9 @@ use crate::units::{HOUR, MINUTE, SECOND};
 /// The most devices that a scenario may have.
 pub(crate) const MOST_DEVICES: u32 = 10_000;
 
+/// The most partitions that a document may have.
+pub(crate) const MOST_PARTITIONS: u32 = 1000;
+
 /// A group of devices.
 pub(crate) fn group(section: &Section<'_>) -> Option<Group> {
     let name = section.require("name", "a name", Place::name);
@@ -32,6 +35,9 @@ pub(crate) fn group(section: &Section<'_>) -> Option<Group> {
     let user = section.read_or("user", default_user, |place| none_or(place, user));
     let kills = section.read_or("kills", None, |place| none_or(place, crashes(RESTART)));
     let power_losses = section.read_or("power_losses", None, |place| none_or(place, crashes(BOOT)));
+    let partitions_held = section.read_or("partitions_held", None, |place| {
+        if place.as_text() == Some("all") { Some(None) } else { partitions_held(place).map(Some) }
+    });
     Some(Group {
         name: name?,
         count: count?,
@@ -43,7 +49,15 @@ pub(crate) fn group(section: &Section<'_>) -> Option<Group> {
         user: user?,
         kills: kills?,
         power_losses: power_losses?,
+        partitions_held: partitions_held?,
     })
+}
+
+fn partitions_held(place: &Place<'_>) -> Option<u32> {
+    match place.as_text() {
+        Some(_) => place.refuse("a number of partitions, or `all`"),
+        None => place.small(1..=MOST_PARTITIONS),
+    }
 }
 
 /// How long `batched` lets the oldest unsent edit wait: 30 s, as CouchDB's replicator does between checkpoints

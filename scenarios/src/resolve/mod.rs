@@ -16,7 +16,7 @@ use crate::scenario::{
     TransportKind, Workload,
 };
 use crate::section::{Place, Section};
-use crate::units::{HOUR, SECOND, SIZE};
+use crate::units::{DAY, HOUR, SECOND, SIZE};
 
 /// The whole document.
 pub(crate) fn scenario(root: &Place<'_>) -> Option<Scenario> {
@@ -208,7 +208,17 @@ fn data(section: &Section<'_>) -> Option<Data> {
     let size = |place: &Place<'_>| place.quantity(&SIZE, 0..=1_000_000).map(|bytes| bytes as u32);
     let record_bytes = section.read_or("record_size", 200, size);
     let fields = section.require("fields", "a table of names and kinds", fields);
-    Some(Data { records: records?, record_bytes: record_bytes?, fields: fields? })
+    let partitions =
+        section.read_or("partitions", 1, |place| place.small(1..=group::MOST_PARTITIONS));
+    // A month is longer than most holidays. An assumption.
+    let retention_ns = section.read_or("retention", 30 * DAY, law::duration(SECOND));
+    Some(Data {
+        records: records?,
+        record_bytes: record_bytes?,
+        fields: fields?,
+        partitions: partitions?,
+        retention_ns: retention_ns?,
+    })
 }
 
 /// The fields, in the order of the text.

@@ -20,7 +20,8 @@ pub struct Battery {
     dead: bool,
     at_ns: u64,
     lowest_pj: u64,
-    baseline_pj: u64,
+    /// Months of a busy laptop are more than 64 bits hold.
+    baseline_pj: u128,
 }
 
 impl Battery {
@@ -62,7 +63,7 @@ impl Battery {
         let passed_ns = now_ns - self.at_ns;
         self.at_ns = now_ns;
         let drained_pj = self.drain_mw() * passed_ns;
-        self.baseline_pj += drained_pj;
+        self.baseline_pj += u128::from(drained_pj);
         let charged_pj = self.charge_mw() * passed_ns;
         self.level_pj = (self.level_pj + charged_pj).saturating_sub(drained_pj);
         self.level_pj = self.level_pj.min(self.capacity_pj);
@@ -126,7 +127,7 @@ impl Battery {
     }
 
     /// What the device used besides synchronisation.
-    pub fn baseline_pj(&self) -> u64 {
+    pub fn baseline_pj(&self) -> u128 {
         self.baseline_pj
     }
 
@@ -154,6 +155,27 @@ fn permille(part: u64, whole: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Ninety days of 8 W are more picojoules than 64 bits hold.
+    #[test]
+    fn months_of_a_busy_laptop_are_counted() {
+        let mut battery = Battery::new(&scenarios::Battery {
+            capacity_mj: 180_000_000,
+            initial_permille: 1000,
+            idle_mw: 1000,
+            screen_mw: 7000,
+            charge_mw: 45_000,
+            charging: Vec::new(),
+            charging_jitter_ns: 0,
+            saver_permille: 150,
+            revive_permille: 50,
+        });
+        battery.set_plugged(true);
+        battery.set_screen(true);
+        let day_ns = 86_400_000_000_000;
+        (1..=90).for_each(|day| battery.advance(day * day_ns));
+        assert_eq!(battery.baseline_pj(), 8000 * 90 * u128::from(day_ns));
+    }
 
     fn battery() -> Battery {
         Battery::new(&scenarios::Battery {
@@ -190,7 +212,7 @@ mod tests {
         battery.advance(8 * S);
         assert!(battery.can_revive());
         assert_eq!(battery.lowest_permille(), 0);
-        assert_eq!(battery.baseline_pj(), 3_500 * PJ_PER_MJ);
+        assert_eq!(battery.baseline_pj(), u128::from(3_500 * PJ_PER_MJ));
         battery.set_dead(false);
         battery.set_screen(false);
         battery.advance(100 * S);

@@ -5,7 +5,7 @@
 
 use reconverge_strategies::{
     Cargo, Cell, Clock, Edit, EditId, Input, LinkState, Malformed, Outbox, Replica, ReplicaId,
-    Seat, Strategy,
+    Seat, SeatChange, Strategy,
 };
 
 /// An input that waits or is kept: owned, as a journal holds it.
@@ -39,6 +39,8 @@ pub enum HostInput {
         /// Which of the two.
         state: LinkState,
     },
+    /// What the membership service says.
+    Seat(SeatChange),
 }
 
 impl HostInput {
@@ -51,6 +53,7 @@ impl HostInput {
                 Input::Receive { from: *from, bytes, cargo }
             }
             HostInput::Link { peer, state } => Input::Link { peer: *peer, state: *state },
+            HostInput::Seat(change) => Input::Seat(*change),
         }
     }
 
@@ -59,7 +62,7 @@ impl HostInput {
         8 + match self {
             HostInput::Edit { edit, .. } => 16 + edit.content_bytes(),
             HostInput::Receive { bytes, .. } => 4 + bytes.len() as u64,
-            HostInput::Sync { .. } | HostInput::Link { .. } => 5,
+            HostInput::Sync { .. } | HostInput::Link { .. } | HostInput::Seat(_) => 5,
         }
     }
 }
@@ -69,7 +72,7 @@ impl HostInput {
 pub struct Written {
     /// Own edits.
     pub own_bytes: u64,
-    /// Received messages, and the small records of syncs and sessions.
+    /// Received messages, and the small records of syncs, sessions and the membership.
     pub received_bytes: u64,
     /// Snapshots.
     pub snapshot_bytes: u64,

@@ -2,7 +2,8 @@
 
 use super::ledger::{EditRecord, Intent, Ledger, cells_of};
 use crate::workload::{Token, TokenSource};
-use reconverge_strategies::{Cell, Content, Rendering, Shown};
+use reconverge_strategies::{Cell, Content, PartitionId, Rendering, Shown};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Number of edits in each account, and what else the final state says about edits.
@@ -159,15 +160,12 @@ impl Removers {
     }
 }
 
-/// Closes the books: `renderings` are those of all replicas at the end, `reference` is the one that accounts are taken from.
+/// Closes the books: `renderings` are those of all replicas at the end. The accounts of each partition are taken from the replica that
+/// stands for it.
 ///
 /// # Errors
 /// In words, where a replica's reports contradict what it shows.
-pub fn close(
-    ledger: &Ledger<'_>,
-    renderings: &[Rendering],
-    reference: usize,
-) -> Result<Accounts, String> {
+pub fn close(ledger: &Ledger<'_>, renderings: &[Rendering]) -> Result<Accounts, String> {
     let mut accounts =
         Accounts { blocked: ledger.blocked, void: ledger.void, ..Accounts::default() };
     if let Some((seat, id)) = ledger.invented {
@@ -176,7 +174,7 @@ pub fn close(
     if ledger.script.is_recorded() {
         // The content of a recorded session is compared as a whole, by whoever replays it.
         for edit in ledger.first..ledger.edits.len() as u32 {
-            *if ledger.holding.holds(edit, reference as u32) {
+            *if ledger.holding.holds(edit, reference(ledger, edit)) {
                 &mut accounts.kept
             } else if ledger.crashed(edit) {
                 &mut accounts.crashed
@@ -189,16 +187,20 @@ pub fn close(
     let removers = Removers::new(ledger);
     let read =
         |seat: usize| View::new(ledger, &renderings[seat]).map_err(|why| format!("r{seat}: {why}"));
-    let view = read(reference)?;
+    let whole = ledger.whole(renderings);
+    let view = match &whole {
+        Cow::Borrowed(_) => read(ledger.holders.reference(PartitionId(0)) as usize)?,
+        Cow::Owned(parts) => View::new(ledger, parts)?,
+    };
     for (seat, rendering) in renderings.iter().enumerate() {
         // Mostly all show the same, which then is read once.
-        if *rendering == renderings[reference] {
+        if *rendering == *whole {
             check_reports(ledger, &removers, &view, seat as u32)?;
         } else {
             check_reports(ledger, &removers, &read(seat)?, seat as u32)?;
         }
     }
-    let closing = Closing { ledger, view, removers, reference: reference as u32 };
+    let closing = Closing { ledger, view, removers };
     for index in ledger.first..ledger.edits.len() as u32 {
         let fate = closing.fate(index, &mut accounts);
         if ledger.edits[index as usize].number.is_none() {
@@ -217,6 +219,12 @@ pub fn close(
     }
     closing.texts(&mut accounts);
     Ok(accounts)
+}
+
+/// The replica that the account of an edit is taken from.
+fn reference(ledger: &Ledger<'_>, edit: u32) -> u32 {
+    let record = ledger.edits[edit as usize].record;
+    ledger.holders.reference(ledger.holders.seat().of(record))
 }
 
 /// How many tokens an edit inserts.
@@ -245,7 +253,6 @@ struct Closing<'a, 'l> {
     ledger: &'a Ledger<'l>,
     view: View<'a>,
     removers: Removers,
-    reference: u32,
 }
 
 impl Closing<'_, '_> {
@@ -325,7 +332,7 @@ impl Closing<'_, '_> {
 
     /// How often an addition counts in the end.
     fn times(&self, addition: u32) -> u8 {
-        let (ledger, seat) = (self.ledger, self.reference);
+        let (ledger, seat) = (self.ledger, reference(self.ledger, addition));
         if ledger.replaced_unawares(addition, seat) {
             let cell = ledger.edits[addition as usize].cell.expect("adds have a cell");
             if !sums(ledger, cell, seat).is_shown(&self.view) {
@@ -398,7 +405,7 @@ impl Closing<'_, '_> {
     /// It exists where it was made, and the reference neither holds it nor anything that replaced it.
     fn is_stranded(&self, index: u32) -> bool {
         let origin = self.ledger.edits[index as usize].id.origin.0;
-        !self.ledger.holding.holds(index, self.reference)
+        !self.ledger.holding.holds(index, reference(self.ledger, index))
             && self.ledger.holding.holds(index, origin)
     }
 

@@ -4,11 +4,13 @@
 
 use super::holding::Holding;
 use crate::fact::{Fact, NotMade, Phase, Probe};
+use crate::partitions::Holders;
 use crate::row::Histograms;
 use crate::workload::{Script, Token};
 use reconverge_strategies::{
     Cell, Change, Content, Edit, EditId, RecordId, Rendering, ReplicaId, char_count,
 };
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an edit does, as far as its account needs.
@@ -123,6 +125,8 @@ pub struct Ledger<'a> {
     pub(super) script: &'a Script,
     pub(super) seats: Vec<SeatKind>,
     hub: Option<u32>,
+    /// Whom an edit concerns: who holds the partition of its record.
+    pub(super) holders: Holders,
     /// Own edits show only when their authority has answered.
     delayed: bool,
     /// Genesis first, then in the order made.
@@ -161,9 +165,10 @@ pub struct Ledger<'a> {
     pub(super) censored: u64,
     /// Records that a seat's user edited.
     pub(super) touched: Vec<BTreeSet<RecordId>>,
-    /// Edits not held by every seat with a user.
+    /// Edits not held by every seat with a user that they concern.
     pending: u64,
-    users: u32,
+    /// Seats with a user, by partition.
+    users: Vec<u32>,
     holding_users: Vec<u32>,
     /// The first report of an edit that nobody made.
     pub(super) invented: Option<(u32, EditId)>,
@@ -172,15 +177,18 @@ pub struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// A ledger for seats in order. `delayed` where the strategy shows own edits only when their authority has answered.
+    /// A ledger for seats in order, of which `holders` says who holds what. `delayed` where the strategy shows own edits only when their authority has answered.
     pub fn new(
         script: &'a Script,
         seats: Vec<SeatKind>,
+        holders: Holders,
         hub: Option<usize>,
         delayed: bool,
     ) -> Ledger<'a> {
         let count = seats.len();
-        let users = seats.iter().filter(|seat| seat.has_user).count() as u32;
+        let has_user = |seat: &&u32| seats[**seat as usize].has_user;
+        let users = |partition| holders.of(partition).iter().filter(has_user).count() as u32;
+        let users = holders.partitions().map(users).collect();
         let mut ledger = Ledger {
             script,
             hub: hub.map(|hub| hub as u32),
@@ -216,10 +224,12 @@ impl<'a> Ledger<'a> {
             invented: None,
             memory_lost: false,
             seats,
+            holders,
         };
         for (id, edit) in &script.genesis {
             let edit = ledger.record(*id, None, edit, 0, &Rendering::new(), &[]);
-            for seat in 0..count as u32 {
+            for n in 0..ledger.concerned(edit).len() {
+                let seat = ledger.concerned(edit)[n];
                 ledger.holding.show(edit, seat, 0);
                 let at = ledger.at(edit, seat);
                 ledger.first_shown[at] = 0;
@@ -233,6 +243,17 @@ impl<'a> Ledger<'a> {
 
     fn at(&self, edit: u32, seat: u32) -> usize {
         edit as usize * self.seats.len() + seat as usize
+    }
+
+    /// The seats that an edit concerns.
+    fn concerned(&self, edit: u32) -> &[u32] {
+        self.holders.of_record(self.edits[edit as usize].record)
+    }
+
+    /// How many of those have a user.
+    fn users(&self, edit: u32) -> u32 {
+        let partition = self.holders.seat().of(self.edits[edit as usize].record);
+        self.users[partition.0 as usize]
     }
 
     /// Number of an edit.
@@ -268,7 +289,25 @@ impl<'a> Ledger<'a> {
         !self.edits[edit as usize].refused && !self.crashed(edit)
     }
 
-    /// Edits not yet held by every seat with a user.
+    /// The whole document: of each partition what the replica shows that stands for it.
+    pub(super) fn whole<'r>(&self, renderings: &'r [Rendering]) -> Cow<'r, Rendering> {
+        let stands = |partition| self.holders.reference(partition);
+        let mut all = self.holders.partitions().map(stands);
+        let first = all.next().expect("at least one partition");
+        if all.all(|other| other == first) {
+            return Cow::Borrowed(&renderings[first as usize]);
+        }
+        let mut whole = Rendering::new();
+        for (device, rendering) in (0..).zip(renderings) {
+            let stood_for = |cell: &Cell| stands(self.holders.seat().of(cell.record)) == device;
+            for (cell, _) in rendering.iter().filter(|(cell, _)| stood_for(cell)) {
+                whole.replace(cell, rendering);
+            }
+        }
+        Cow::Owned(whole)
+    }
+
+    /// Edits not yet held by every seat with a user that they concern.
     pub fn pending(&self) -> u64 {
         self.pending
     }
@@ -319,19 +358,23 @@ impl<'a> Ledger<'a> {
         self.touched[seat].len() as u64
     }
 
-    /// The users' own content, once per edit.
+    /// The users' own content, once per edit and replica that it concerns, but for the origin.
     pub fn bytes_user(&self) -> u64 {
         let made = (self.first..self.edits.len() as u32).filter(|edit| self.counts(*edit));
-        made.map(|edit| self.edits[edit as usize].content_bytes).sum()
+        made.map(|edit| {
+            let others = self.concerned(edit).len() as u64 - 1;
+            self.edits[edit as usize].content_bytes * others
+        })
+        .sum()
     }
 
-    /// Share of pairs of a replica and an edit, of those that some replica holds, that the replica does not hold, in millionths.
+    /// Share of pairs of an edit that some replica holds and a replica that it concerns, but that does not hold it, in millionths.
     pub fn residue_ppm(&self) -> Option<u64> {
         let made = (self.first..self.edits.len() as u32)
             .filter(|edit| !self.edits[*edit as usize].refused && self.holding.holders(*edit) > 0);
-        let seats = self.seats.len() as u64;
         let (held, pairs) = made.fold((0, 0), |(held, pairs), edit| {
-            (held + u64::from(self.holding.holders(edit)), pairs + seats)
+            let concerned = self.concerned(edit).len() as u64;
+            (held + u64::from(self.holding.holders(edit)), pairs + concerned)
         });
         (pairs > 0).then(|| (pairs - held) * 1_000_000 / pairs)
     }
@@ -345,12 +388,12 @@ impl<'a> Ledger<'a> {
                 continue;
             }
             let mut everywhere = Some(0);
-            for (seat, kind) in self.seats.iter().enumerate() {
-                if !kind.has_user || record.id.origin.0 == seat as u32 {
+            for seat in self.concerned(edit) {
+                if !self.seats[*seat as usize].has_user || record.id.origin.0 == *seat {
                     continue;
                 }
                 pairs += 1;
-                let settled = self.holding.settled_ns(edit, seat as u32);
+                let settled = self.holding.settled_ns(edit, *seat);
                 let after_us = settled.map(|ns| ns.saturating_sub(record.acted_ns) / 1000);
                 match after_us {
                     Some(us) => histograms.settled.record(us).expect("histograms grow"),
@@ -359,7 +402,7 @@ impl<'a> Ledger<'a> {
                 everywhere = everywhere.zip(after_us).map(|(a, b): (u64, u64)| a.max(b));
             }
             if let Some(us) = everywhere
-                && self.users > 1
+                && self.users(edit) > 1
             {
                 histograms.everywhere.record(us).expect("histograms grow");
             }
@@ -542,10 +585,11 @@ impl<'a> Ledger<'a> {
         if std::mem::replace(&mut self.edits[edit as usize].committed, true) {
             return;
         }
-        for seat in 0..self.seats.len() {
-            if !self.holding.holds(edit, seat as u32) {
-                self.lacks[seat].advance(now_ns);
-                self.lacks[seat].lacking += 1;
+        for seat in self.holders.of_record(self.edits[edit as usize].record) {
+            if !self.holding.holds(edit, *seat) {
+                let lack = &mut self.lacks[*seat as usize];
+                lack.advance(now_ns);
+                lack.lacking += 1;
             }
         }
     }
@@ -575,7 +619,7 @@ impl<'a> Ledger<'a> {
 
     /// Whether somebody waits for an edit. Nobody waits for one that was refused, or that is nowhere any more.
     fn recount(&mut self, edit: u32) {
-        let awaited = self.counts(edit) && self.holding_users[edit as usize] < self.users;
+        let awaited = self.counts(edit) && self.holding_users[edit as usize] < self.users(edit);
         let before = std::mem::replace(&mut self.edits[edit as usize].awaited, awaited);
         self.pending = self.pending + u64::from(awaited) - u64::from(before);
     }
@@ -631,13 +675,16 @@ impl<'a> Ledger<'a> {
     }
 
     /// Whether one side of a device's connection holds an edit and the other does not. In a star the other side is the hub, in a mesh
-    /// everybody.
+    /// everybody. An edit that does not concern the device is no matter of its connection.
     fn is_unlevel(&self, edit: u32, device: u32) -> bool {
+        if !self.holders.concerns(device, self.edits[edit as usize].record) {
+            return false;
+        }
         match self.hub {
             Some(hub) => self.holding.holds(edit, device) != self.holding.holds(edit, hub),
             None => {
                 let holders = self.holding.holders(edit);
-                holders > 0 && (holders as usize) < self.seats.len()
+                holders > 0 && (holders as usize) < self.concerned(edit).len()
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::schedule::{Decision, Rule, Signals};
 use crate::workload::EditKind;
 use reconverge_scenarios::{self as scenarios, Durability, Group};
 use reconverge_strategies::{
-    Cargo, Change, Edit, EditId, LinkState, Output, Replica, ReplicaId, Transport,
+    Cargo, Change, Edit, EditId, LinkState, Output, Replica, ReplicaId, SeatChange, Transport,
 };
 use std::collections::VecDeque;
 
@@ -70,6 +70,8 @@ pub struct Host {
     queue: VecDeque<Waiting>,
     busy: bool,
     running: Running,
+    /// What the membership service said while the process did not run.
+    pub(super) missed: Vec<SeatChange>,
     /// Effects of an input that a kill cut off before they showed; they show after the recovery.
     cut_off: Option<Running>,
     /// The name of the next edit. It is never given twice, also where a loss of power takes the edit that had it.
@@ -124,6 +126,7 @@ impl Host {
             queue: VecDeque::new(),
             busy: false,
             running: Running::default(),
+            missed: Vec::new(),
             cut_off: None,
             next_sequence: 0,
             reports: 0,
@@ -457,6 +460,8 @@ impl World<'_> {
         }
         self.in_flight -= 1;
         let Message { from, to, bytes, cargo, hops, .. } = message;
+        self.in_contact(from);
+        self.in_contact(to);
         self.emit(&Fact::Delivered { from, to, bytes: bytes.len() as u64 });
         let input = HostInput::Receive { from: ReplicaId(from), bytes, cargo };
         self.enqueue_input(to as usize, input, hops + 1);
@@ -592,6 +597,9 @@ impl World<'_> {
                     self.emit(&Fact::Dropped { from: from.0, to: number, bytes });
                 }
                 Waiting::Answer { prompt, .. } => self.hosts[device].users.reopen(prompt),
+                Waiting::Input { input: HostInput::Seat(change), .. } => {
+                    self.hosts[device].missed.push(change);
+                }
                 Waiting::Input { .. } => {}
             }
         }
@@ -606,7 +614,6 @@ impl World<'_> {
     }
 
     pub(super) fn restart(&mut self, device: usize, life: u32) {
-        let all = reconverge_strategies::PartitionId(0);
         let host = &self.hosts[device];
         if !host.alive || !host.stopped || host.life != life {
             return;
@@ -624,14 +631,14 @@ impl World<'_> {
             self.hosts[device].incarnation += 1;
             let mut saved = Vec::new();
             replica.save(&mut saved);
-            let shown = replica.fingerprint(all);
+            let shown = self.held_fingerprints(device, replica.as_ref());
             replica = match self.strategy.restore(&self.seat(device), &saved) {
                 Ok(replica) => replica,
                 Err(malformed) => {
                     return self.fail(format!("r{device} cannot be born again: {malformed}"));
                 }
             };
-            if replica.fingerprint(all) != shown {
+            if self.held_fingerprints(device, replica.as_ref()) != shown {
                 return self.fail(format!("r{device} shows something else when born again"));
             }
             let incarnation = self.hosts[device].incarnation;
@@ -640,10 +647,10 @@ impl World<'_> {
             let bytes = host.journal.begin_anew(replica.as_ref());
             storage_ns = host.storage.sync_ns + write_ns(&host.storage, bytes);
         }
-        let host = &mut self.hosts[device];
-        if !host.lossy && replica.fingerprint(all) != host.replica.fingerprint(all) {
+        if !self.hosts[device].lossy && !self.shows_the_same(device, replica.as_ref()) {
             return self.fail(format!("r{device} shows something else after its recovery"));
         }
+        let host = &mut self.hosts[device];
         host.lossy = false;
         host.replica = replica;
         host.stopped = false;
@@ -656,6 +663,7 @@ impl World<'_> {
         self.agenda.set_timer(self.timers.id(Timer::Cpu(device as u32)), done_ns);
         self.bill_cpu(device, work_units);
         self.bill_storage(device, storage_ns);
+        self.tell_missed(device);
         for n in 0..self.hosts[device].pairs.len() {
             let (pair, side) = self.hosts[device].pairs[n];
             self.tell(pair as usize, side, LinkState::Lost);
@@ -788,7 +796,7 @@ fn addressee(input: &HostInput) -> Option<ReplicaId> {
     match input {
         HostInput::Sync { peer } => Some(*peer),
         HostInput::Receive { from, .. } => Some(*from),
-        HostInput::Edit { .. } | HostInput::Link { .. } => None,
+        HostInput::Edit { .. } | HostInput::Link { .. } | HostInput::Seat(_) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The loop: takes what is due from the agenda and hands it to whom it concerns. No policy beyond order.
 
 mod host;
+mod membership;
 mod sessions;
 mod settle;
 mod users;
@@ -11,6 +12,7 @@ use crate::device::clock::DeviceClock;
 use crate::device::journal::{HostInput, Journal};
 use crate::fact::{Fact, NotMade, Phase, Probe};
 use crate::network::Network;
+use crate::partitions::Holders;
 use crate::plan::DevicePlan;
 use crate::probe::ledger::Ledger;
 use crate::row::TimelineRow;
@@ -19,6 +21,7 @@ use crate::streams::{Stream, Streams};
 use crate::topology::Graph;
 use crate::workload::{Script, schema};
 use host::{Host, Waiting};
+use membership::Membership;
 use reconverge_scenarios::{Scenario, TransportKind};
 use reconverge_strategies::{
     Cargo, Digest, Footprint, Outbox, Profile, Rendering, ReplicaId, Schema, Seat, Strategy,
@@ -80,6 +83,10 @@ enum Event {
     Reaches(Box<Message>),
     /// It is through.
     Deliver(Box<Message>),
+    /// A device may have been away for the retention.
+    Absence {
+        device: u32,
+    },
     /// A user has thought over a prompt.
     Answer {
         device: u32,
@@ -211,6 +218,8 @@ pub struct World<'a> {
     /// Peers of each replica, in order.
     peers: Vec<Vec<ReplicaId>>,
     members: Vec<ReplicaId>,
+    holders: Holders,
+    membership: Membership,
     agenda: Agenda<Event>,
     timers: Timers,
     now_ns: u64,
@@ -286,6 +295,8 @@ impl<'a> World<'a> {
             settle_ns: scenario.settle_ns,
             authority: hub.map(|hub| ReplicaId(hub as u32)),
             members: (0..count as u32).map(ReplicaId).collect(),
+            holders: Holders::new(scenario, hub.map(|hub| hub as u32)),
+            membership: Membership::new(count, scenario.data.retention_ns, scenario.duration_ns),
             peers: pairs_of
                 .iter()
                 .map(|own| {
@@ -377,6 +388,7 @@ impl<'a> World<'a> {
         }
         self.agenda.schedule(duration_ns, Event::Heal);
         self.agenda.schedule(0, Event::Sample);
+        self.watch_members();
         self.emit(&Fact::Phase(Phase::Work));
         for pair in 0..self.pairs.len() {
             self.dial(pair);
@@ -419,6 +431,7 @@ impl<'a> World<'a> {
             }
             Event::Reaches(message) => self.reaches(message),
             Event::Deliver(message) => self.deliver(*message),
+            Event::Absence { device } => self.absence_due(device),
             Event::Answer { device, prompt } => self.answer_due(device as usize, prompt),
             Event::Sample => self.sample(),
             Event::Heal => self.heal(),
@@ -530,7 +543,7 @@ impl<'a> World<'a> {
             replica: ReplicaId(device as u32),
             peers: &self.peers[device],
             members: &self.members,
-            partitions: reconverge_strategies::Partitions::WHOLE,
+            partitions: self.holders.seat(),
             authority: self.authority,
             schema: &self.schema,
             genesis: &self.script.genesis,
@@ -562,6 +575,11 @@ impl<'a> World<'a> {
     /// The devices.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// Who holds which partition.
+    pub fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// The ledger, where one is kept.

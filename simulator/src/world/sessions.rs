@@ -218,7 +218,7 @@ impl World<'_> {
     /// A tick: every peer, one after the other, or one of them at random, reachable or not.
     pub(super) fn tick(&mut self, device: usize) {
         let count = self.hosts[device].pairs.len();
-        let peers = if self.hosts[device].rule.draws_partners() {
+        let peers = if self.hosts[device].rule.draws_partners() && count > 0 {
             let drawn = self.partners[device].below(count as u64) as usize;
             drawn..drawn + 1
         } else {

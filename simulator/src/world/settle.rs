@@ -2,7 +2,7 @@
 
 use super::{Ending, Event, World};
 use crate::fact::{Fact, Phase};
-use reconverge_strategies::{Content, PartitionId, Rendering, Scope, Shown};
+use reconverge_strategies::{Content, PartitionId, Rendering, Replica, Scope, Shown};
 
 /// How far settling has come.
 #[derive(Debug, Default)]
@@ -52,7 +52,34 @@ impl World<'_> {
     }
 
     fn fingerprints(&self) -> Vec<u128> {
-        self.hosts.iter().map(|host| host.replica.fingerprint(PartitionId(0))).collect()
+        let of = |partition: PartitionId| {
+            let holders = self.holders.of(partition).iter();
+            holders.map(move |device| self.fingerprint(*device as usize, partition))
+        };
+        self.holders.partitions().flat_map(of).collect()
+    }
+
+    fn fingerprint(&self, device: usize, partition: PartitionId) -> u128 {
+        self.hosts[device].replica.fingerprint(partition)
+    }
+
+    /// What a replica in a device's seat shows, partition by partition that the device holds.
+    pub(super) fn held_fingerprints(&self, device: usize, replica: &dyn Replica) -> Vec<u128> {
+        let holds = |partition: &_| self.holders.holds(device as u32, *partition);
+        self.holders
+            .partitions()
+            .filter(holds)
+            .map(|partition| replica.fingerprint(partition))
+            .collect()
+    }
+
+    /// Whether another replica shows what a device's own shows, in all that it holds.
+    pub(super) fn shows_the_same(&self, device: usize, other: &dyn Replica) -> bool {
+        let mut held = self
+            .holders
+            .partitions()
+            .filter(|partition| self.holders.holds(device as u32, *partition));
+        held.all(|partition| other.fingerprint(partition) == self.fingerprint(device, partition))
     }
 
     /// All is quiet: if the last full round of talking changed nothing and lost nothing, that was it; else there is another one.
@@ -87,17 +114,22 @@ impl World<'_> {
         self.settling.last_change_ns.saturating_sub(self.settling.healed_ns)
     }
 
-    /// Which replicas differ, and in what; `None` where all show the same.
+    /// Which replicas differ, and in what; `None` where all that hold a partition show the same of it.
     fn difference(&self) -> Option<String> {
-        let fingerprints = self.fingerprints();
-        let reference = self.hub().unwrap_or(0);
-        let odd: Vec<usize> = (0..fingerprints.len())
-            .filter(|device| fingerprints[*device] != fingerprints[reference])
-            .collect();
+        self.holders.partitions().find_map(|partition| self.difference_in(partition))
+    }
+
+    fn difference_in(&self, partition: PartitionId) -> Option<String> {
+        let reference = self.holders.reference(partition) as usize;
+        let expected = self.fingerprint(reference, partition);
+        let holders = self.holders.of(partition).iter().map(|device| *device as usize);
+        let odd: Vec<usize> =
+            holders.filter(|device| self.fingerprint(*device, partition) != expected).collect();
         let first = *odd.first()?;
         let render = |device: usize| {
             let mut rendering = Rendering::new();
-            self.hosts[device].replica.render(Scope::All, &mut rendering);
+            let scope = Scope::Partition(partition);
+            self.hosts[device].replica.render(scope, &mut rendering);
             rendering
         };
         let (expected, found) = (render(reference), render(first));

@@ -2,6 +2,7 @@
 
 use super::scenario;
 use reconverge_simulator::fact::{Fact, Probe};
+use reconverge_simulator::partitions::Holders;
 use reconverge_simulator::probe::accounts::{Accounts, close};
 use reconverge_simulator::probe::ledger::{Ledger, SeatKind};
 use reconverge_simulator::streams::Streams;
@@ -58,7 +59,7 @@ pub struct History<'a> {
 impl<'a> History<'a> {
     pub fn new(script: &'a Script) -> Self {
         let seats = vec![SeatKind { has_user: true }; 3];
-        let ledger = Ledger::new(script, seats, None, false);
+        let ledger = Ledger::new(script, seats, Holders::whole(3, None), None, false);
         History { ledger, now_ns: 0, asked: 0, sequences: [0; 3] }
     }
 
@@ -151,7 +152,7 @@ impl<'a> History<'a> {
 
     /// The accounts where everybody shows the same at the end.
     pub fn end(&self, all: &Rendering) -> Result<Accounts, String> {
-        close(&self.ledger, &[all.clone(), all.clone(), all.clone()], 0)
+        close(&self.ledger, &[all.clone(), all.clone(), all.clone()])
     }
 }
 

@@ -352,6 +352,21 @@ impl Cells {
         found
     }
 
+    /// The dots of all that is shown.
+    pub fn displayed(&self) -> impl Iterator<Item = Dot> + '_ {
+        self.states.values().flat_map(|state| -> Box<dyn Iterator<Item = Dot> + '_> {
+            match state {
+                State::Register(register) => Box::new(register.dots().into_iter()),
+                State::Counter(counter) => Box::new(counter.standing().iter().copied()),
+                State::Set(set) => Box::new(set.insertions().keys().copied()),
+                State::Text(text) => {
+                    let spans = text.visible().into_iter();
+                    Box::new(spans.flat_map(|span| (0..span.len).map(move |n| span.first.plus(n))))
+                }
+            }
+        })
+    }
+
     /// What each agent has added to a counter.
     pub fn tallies(&self, cell: Cell) -> Vec<(Agent, Tally)> {
         match self.states.get(&cell) {

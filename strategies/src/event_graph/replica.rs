@@ -12,13 +12,14 @@ use super::log::Log;
 use super::message::{Body, Head, write_message};
 use super::snapshot;
 use crate::contract::{
-    Cargo, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat, SeatChange,
-    Transport,
+    Cargo, CargoIds, Change, Clock, Footprint, Input, Malformed, Outbox, Pending, Replica, Seat,
+    SeatChange, Transport,
 };
 use crate::crdt::attribution::Attribution;
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::stability::Members;
 use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope};
+use std::collections::BTreeMap;
 
 /// What is known of a peer.
 #[derive(Clone, Debug)]
@@ -59,6 +60,8 @@ pub struct GraphReplica {
     pub(super) peers: Vec<Peer>,
     pub(super) members: Members,
     pub(super) ids: Attribution,
+    /// For reports only: which edit took the place of another one. Whoever takes over the document is told so beside it.
+    pub(super) replaced: BTreeMap<EditId, EditId>,
 }
 
 /// The agent of a seat, in the `rejoined`-th life of its memory: it gets a new name whenever it comes back after it was presumed gone.
@@ -80,6 +83,7 @@ impl GraphReplica {
             peers: seat.peers.iter().map(|id| Peer::new(*id)).collect(),
             members: Members::new(seat.members, seat.replica),
             ids: Attribution::default(),
+            replaced: BTreeMap::new(),
         };
         replica.peers.sort_by_key(|peer| peer.id);
         for peer in &mut replica.peers {
@@ -133,10 +137,11 @@ impl GraphReplica {
     }
 
     /// Reports what an event did to others.
-    pub(super) fn report(&self, by: Option<EditId>, effects: &Effects, out: &mut Outbox) {
+    pub(super) fn report(&mut self, by: Option<EditId>, effects: &Effects, out: &mut Outbox) {
         out.work(effects.work_units);
         let Some(by) = by else { return };
         for edit in effects.hidden.iter().filter_map(|dot| self.ids.of(*dot)) {
+            self.replaced.insert(edit, by);
             out.change(Change::Replaced { edit, by });
         }
         for (cell, dot) in &effects.rivals {
@@ -212,6 +217,13 @@ impl GraphReplica {
         for (agent, counter) in self.have.iter() {
             self.ids.ride(Dot { agent, counter: 1 }, counter, cargo.elements, &mut cargo.ids);
             cargo.elements += counter;
+        }
+        // Behind the ids of the document's elements come those of replaced edits, each with what took its place.
+        for (n, (edit, by)) in (0..).map(|n: u64| 2 * n).zip(&self.replaced) {
+            for (element, first) in [(cargo.elements + n, edit), (cargo.elements + n + 1, by)] {
+                let Ok(element) = u32::try_from(element) else { continue };
+                cargo.ids.push(CargoIds { element, first: *first, count: 1 });
+            }
         }
         cargo.content_bytes = self.cells.footprint().content_bytes;
         Body::State { bytes: snapshot::write_state(self), rebase }

@@ -48,6 +48,11 @@ pub fn save(replica: &GraphReplica, out: &mut Vec<u8>) {
     }
     replica.members.write(&mut writer);
     replica.ids.write(&mut writer);
+    writer.count(replica.replaced.len());
+    for (edit, by) in &replica.replaced {
+        writer.edit_id(*edit);
+        writer.edit_id(*by);
+    }
     *out = writer.finish();
 }
 
@@ -160,6 +165,10 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
     }
     let members = Members::read(&mut reader)?;
     let ids = Attribution::read(&mut reader)?;
+    let mut replaced = BTreeMap::new();
+    for _ in 0..reader.count(4)? {
+        replaced.insert(reader.edit_id()?, reader.edit_id()?);
+    }
     reader.end()?;
     Ok(GraphReplica {
         agent: own,
@@ -172,6 +181,7 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
         peers,
         members,
         ids,
+        replaced,
     })
 }
 

@@ -13,7 +13,7 @@ use super::receiving::{Stale, Use};
 use super::replica::GraphReplica;
 use super::snapshot;
 use super::text::Done;
-use crate::contract::{Cargo, Change, Malformed, Outbox};
+use crate::contract::{Cargo, CargoIds, Change, Malformed, Outbox};
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::counter::Tally;
 use crate::document::{Cell, EditId, ReplicaId, char_count};
@@ -65,7 +65,8 @@ impl GraphReplica {
         out.work_bytes(state.len());
         let lacking = self.lacking(&theirs);
         let before = std::mem::replace(&mut self.cells, cells);
-        let newest = self.take_ids(version, cargo, out);
+        let fresh = self.take_ids(version, cargo, out);
+        let newest = fresh.last().copied();
         let known = std::mem::replace(&mut self.have, theirs.clone());
         let mut dropped = self.log.dropped().clone();
         dropped.join(&theirs);
@@ -98,18 +99,28 @@ impl GraphReplica {
             .collect()
     }
 
-    /// Takes the ids that came with a document; says which one is the newest.
-    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Option<EditId> {
-        let (mut element, mut newest) = (0, None);
+    /// Takes the ids that came with a document, and reports those that are new here and which of these were replaced; returns them.
+    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Vec<EditId> {
+        let (mut element, mut fresh) = (0, Vec::new());
         for (agent, counter) in version.iter() {
             let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
             self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
-                newest = Some(edit);
+                fresh.push(edit);
                 out.change(Change::Applied { edit });
             });
             element += counter;
         }
-        newest
+        let new: BTreeSet<EditId> = fresh.iter().copied().collect();
+        let behind: Vec<&CargoIds> =
+            cargo.ids.iter().filter(|ids| u64::from(ids.element) >= element).collect();
+        for pair in behind.chunks_exact(2) {
+            let (edit, by) = (pair[0].first, pair[1].first);
+            if new.contains(&edit) {
+                self.replaced.insert(edit, by);
+                out.change(Change::Replaced { edit, by });
+            }
+        }
+        fresh
     }
 
     /// Applies events as they are, until one was made in a version that is not known; returns that one and the rest.
@@ -249,7 +260,7 @@ impl GraphReplica {
 
     /// Reports what another document shows instead of what was here.
     fn report_comparison(
-        &self,
+        &mut self,
         (before, known): (&Cells, &Version),
         newest: Option<EditId>,
         again: &BTreeSet<EditId>,
@@ -263,6 +274,7 @@ impl GraphReplica {
                 && !again.contains(&edit)
                 && edit != by
             {
+                self.replaced.insert(edit, by);
                 out.change(Change::Replaced { edit, by });
             }
         }
@@ -377,13 +389,23 @@ impl Replay {
     }
 }
 
-/// What two texts share: what they begin with and what they end with. U+FFFD stands for any character.
+/// What two texts share: what they begin with and what they end with, in whole words where there are spaces: letters that two different words
+/// happen to share do not make one of the other. U+FFFD stands for any character.
 fn align(here: &str, there: &str) -> Vec<Stretch> {
     let same = |pair: &(char, char)| pair.0 == pair.1 || pair.0 == '\u{fffd}';
     let (here_len, there_len) = (char_count(here), char_count(there));
-    let front = here.chars().zip(there.chars()).take_while(same).count();
+    let mut front = here.chars().zip(there.chars()).take_while(same).count();
+    let has_words = there.contains(' ');
+    if has_words && front < here_len.max(there_len) {
+        let spaces = there.chars().take(front).enumerate().filter(|(_, c)| *c == ' ');
+        front = spaces.last().map_or(0, |(at, _)| at + 1);
+    }
     let most = here_len.min(there_len) - front;
-    let back = here.chars().rev().zip(there.chars().rev()).take(most).take_while(same).count();
+    let mut back = here.chars().rev().zip(there.chars().rev()).take(most).take_while(same).count();
+    let begins = |at: usize| at == 0 || there.chars().nth(at - 1) == Some(' ');
+    while has_words && back > 0 && !begins(there_len - back) {
+        back -= 1;
+    }
     let stretches = [
         Stretch { len: front, here: true, there: true },
         Stretch { len: here_len - front - back, here: true, there: false },
@@ -391,4 +413,28 @@ fn align(here: &str, there: &str) -> Vec<Stretch> {
         Stretch { len: back, here: true, there: true },
     ];
     stretches.into_iter().filter(|stretch| stretch.len > 0).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_share_whole_words_where_there_are_spaces() {
+        let shared = |here: &str, there: &str| -> Vec<(usize, bool, bool)> {
+            align(here, there).iter().map(|s| (s.len, s.here, s.there)).collect()
+        };
+        let (both, here, there) = ((true, true), (true, false), (false, true));
+        let stretch = |len: usize, (here, there)| (len, here, there);
+        assert_eq!(shared("one two", "one two"), [stretch(7, both)]);
+        // The t of "two" and "ten" is not one letter, nor is the e of "one" and "three".
+        let expected = [stretch(4, both), stretch(4, here), stretch(4, there), stretch(3, both)];
+        assert_eq!(shared("one two six", "one ten six"), expected);
+        assert_eq!(shared("one ", "three "), [stretch(4, here), stretch(6, there)]);
+        // Without spaces there are no words to go by.
+        let expected = [stretch(1, both), stretch(1, here), stretch(1, there), stretch(1, both)];
+        assert_eq!(shared("abc", "axc"), expected);
+        // A character that nobody remembers is any.
+        assert_eq!(shared("o\u{fffd}e two", "one two"), [stretch(7, both)]);
+    }
 }

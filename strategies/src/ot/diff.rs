@@ -1,8 +1,9 @@
 //! The difference between two texts as an operation: what a client that was away needs where the operations that led from the one to
 //! the other are not kept any more.
 //!
-//! Texts are compared by words (with a space behind them) and other characters: letters that two different words happen to share do not
-//! make one of the other. Only what has more than half of its characters in common is compared by characters. Common beginnings and ends are set aside; between them is the shortest script of insertions and deletions,
+//! Texts are compared by words (with a space behind them, and single other characters within, as in 3.14 or well-known) and other characters:
+//! letters that two different words happen to share do not make one of the other. Only what has more than half of its characters in
+//! common, at its beginning and end, is compared by characters. Common beginnings and ends are set aside; between them is the shortest script of insertions and deletions,
 //! found from both ends at once in linear space (E. Myers, "An O(ND) difference algorithm and its variations", Algorithmica 1, 1986,
 //! section 4b). Stretches that differ in more than twice [`MOST_CHANGES`] words are replaced as a whole.
 
@@ -48,17 +49,20 @@ pub fn difference(before: &str, after: &str) -> (TextOp, u64) {
     (closely.into_iter().collect(), work)
 }
 
-/// The difference by characters, where more than half of the longer text is common to both.
+/// The difference by characters, where the two begin and end with the same, and that is more than half of the longer one.
 fn close(before: &str, after: &str, work: &mut u64) -> Option<TextOp> {
+    let longest = char_count(before).max(char_count(after));
+    let most = char_count(before).min(char_count(after));
+    let front = before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count();
+    let ends = before.chars().rev().zip(after.chars().rev()).take(most - front);
+    let back = ends.take_while(|(a, b)| a == b).count();
+    *work += longest as u64;
+    if 2 * (front + back) <= longest {
+        return None;
+    }
     let characters = |text| str::split(text, "").filter(|c| !c.is_empty()).collect::<Vec<_>>();
     let op = compare(&characters(before), &characters(after), work);
-    let deleted = |component: &Component| match component {
-        Component::Delete(count) => *count,
-        _ => 0,
-    };
-    let (length, deleted) =
-        (char_count(before), op.components().iter().map(deleted).sum::<usize>());
-    (2 * (length - deleted) > length.max(char_count(after))).then_some(op)
+    Some(op)
 }
 
 /// Insertions come before deletions: what somebody else inserts behind a stretch that was replaced stays behind it.
@@ -74,7 +78,7 @@ fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        let mut end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+        let mut end = end_of_word(rest);
         if end == 0 {
             end = first.len_utf8();
         } else if rest[end..].starts_with(' ') {
@@ -85,6 +89,21 @@ fn words(text: &str) -> Vec<&str> {
         rest = after;
     }
     words
+}
+
+/// Where the word ends that a text begins with: letters and digits, and single other characters between two of these.
+fn end_of_word(text: &str) -> usize {
+    let mut end = 0;
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        let goes_on = characters.peek().is_some_and(|(_, next)| next.is_alphanumeric());
+        if c.is_alphanumeric() {
+            end = at + c.len_utf8();
+        } else if end == 0 || end < at || c.is_whitespace() || !goes_on {
+            break;
+        }
+    }
+    end
 }
 
 struct Search {
@@ -235,7 +254,7 @@ mod tests {
 
     #[test]
     fn words_are_kept_or_not_as_a_whole() {
-        assert_eq!(words("añ 1  b,c\n "), ["añ ", "1 ", " ", "b", ",", "c", "\n", " "]);
+        assert_eq!(words("añ 1  b,c\n "), ["añ ", "1 ", " ", "b,c", "\n", " "]);
         let (op, _) = difference("what was seen here", "what is new here");
         let expected = [
             Component::Retain(5),
@@ -245,6 +264,14 @@ mod tests {
         assert_eq!(op, expected.into_iter().collect());
         let (op, _) = difference("a long word", "a longer word");
         assert_eq!(op, TextOp::splice(6, 0, "er"));
+        // What words have in common here and there makes none of another.
+        let (op, _) = difference("one 1a.0-xyz two", "one 1b.0-xqz two");
+        let expected = [
+            Component::Retain(4),
+            Component::Insert(String::from("1b.0-xqz ")),
+            Component::Delete(9),
+        ];
+        assert_eq!(op, expected.into_iter().collect());
     }
 
     #[test]

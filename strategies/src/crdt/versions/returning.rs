@@ -73,9 +73,10 @@ impl Store {
             None => (read()?, true),
         };
         self.members.welcome(from);
+        let was = self.displayed();
         let before = std::mem::replace(&mut self.cells, cells);
-        let known = self.have.clone();
-        let newest = self.take_ids(version, cargo, out);
+        let fresh = self.take_ids(version, cargo, out);
+        let newest = fresh.last().copied();
         let mut again = BTreeSet::new();
         if anew {
             again = self.begin_again(&before, theirs, newest, out);
@@ -83,7 +84,7 @@ impl Store {
             self.log.skip_to(&self.have, &theirs);
             self.have.join(&theirs);
         }
-        self.report_replacement((&before, &known), newest, &again, out);
+        self.report_replacement(&before, &was, &fresh, &again, out);
         Ok(if anew { Use::Gap } else { Use::All })
     }
 
@@ -102,18 +103,23 @@ impl Store {
         Some(cells)
     }
 
-    /// Takes the ids that came with a document; says which edit is the newest.
-    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Option<EditId> {
-        let (mut element, mut newest) = (0, None);
+    /// The edits of which something is shown.
+    fn displayed(&self) -> BTreeSet<EditId> {
+        self.cells.displayed().filter_map(|dot| self.ids.of(dot)).collect()
+    }
+
+    /// Takes the ids that came with a document, and reports those that are new here; returns them.
+    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Vec<EditId> {
+        let (mut element, mut fresh) = (0, Vec::new());
         for (agent, counter) in version.iter() {
             let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
             self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
-                newest = Some(edit);
+                fresh.push(edit);
                 out.change(Change::Applied { edit });
             });
             element += counter;
         }
-        newest
+        fresh
     }
 
     /// Goes on from a peer's document in a new life: this replica's own changes that the peer lacks are made again, the others dropped.
@@ -139,7 +145,8 @@ impl Store {
         for delta in &lacking {
             returning.make_again(delta, &mut again, out);
         }
-        self.drop_ids(&known, newest.or(again.first().copied()), &again, out);
+        let by = newest.or(again.first().copied()).or_else(|| self.displayed().first().copied());
+        self.drop_ids(&known, by, &again, out);
         again
     }
 
@@ -186,16 +193,20 @@ impl Store {
         }
     }
 
-    /// Reports what is shown no more, and which rivals there are, now that another document took the place of the one before; `newest` is an edit
-    /// that came with it, `again` are edits that have new names now.
+    /// Reports what is shown no more, what came with the document without being shown, what is shown once more, and which rivals there are, now that another
+    /// document took the place of the one before, which showed what `was` says; `fresh` are the edits that came with it, `again` those that have new names now.
     fn report_replacement(
         &self,
-        (before, known): (&Cells, &Version),
-        newest: Option<EditId>,
+        before: &Cells,
+        was: &BTreeSet<EditId>,
+        fresh: &[EditId],
         again: &BTreeSet<EditId>,
         out: &mut Outbox,
     ) {
         let found = before.compare(&self.cells);
+        let shown = self.displayed();
+        out.work((was.len() + shown.len()) as u64);
+        let newest = fresh.last().or_else(|| shown.first()).copied();
         for (hidden, by) in found.hidden {
             // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
             let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
@@ -205,11 +216,16 @@ impl Store {
                 out.change(Change::Replaced { edit, by });
             }
         }
-        for dot in found.shown.into_iter().filter(|dot| known.covers(*dot)) {
-            // What had replaced it is not known to the peer, and goes.
-            if let Some(edit) = self.ids.of(dot).filter(|edit| !again.contains(edit)) {
-                out.change(Change::Applied { edit });
+        // What has taken the place of an edit that came without being shown, the state does not say either.
+        let stand_in = fresh.iter().find(|edit| shown.contains(edit)).or_else(|| shown.first());
+        for edit in fresh.iter().filter(|edit| !shown.contains(edit)) {
+            if let Some(by) = newest.filter(|by| by != edit).or(stand_in.copied()) {
+                out.change(Change::Replaced { edit: *edit, by });
             }
+        }
+        let came: BTreeSet<&EditId> = fresh.iter().collect();
+        for edit in shown.iter().filter(|edit| !was.contains(edit) && !came.contains(edit)) {
+            out.change(Change::Applied { edit: *edit });
         }
         for (cell, rival, new) in found.rivals {
             if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {

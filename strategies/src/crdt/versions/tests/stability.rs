@@ -168,6 +168,8 @@ fn one_that_was_gone_for_long_loses_nothing() {
             assert_eq!(content(2), Some(Content::Set(["own".into(), "theirs".into()].into())));
             assert_eq!(content(1), Some(Content::Counter(105)), "{label}");
             assert_eq!(content(0), Some(Content::Register(Some("own".into()))), "{label}");
+            // What came with the snapshot and had lost before is not taken to be shown.
+            world.assert_reports(&label);
             for me in &others {
                 let told = world.reported[*me].contains(&own);
                 assert!(told, "{label}: {me} is told of the edits under their own ids");
