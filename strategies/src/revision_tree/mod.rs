@@ -8,9 +8,9 @@
 //! **The winner** is the leaf that is not deleted, has the highest generation, and among those the highest hash. Other leaves that are not
 //! deleted are conflicts: nothing is merged, ever. As CouchDB names a document's conflicts and leaves them to the application, so does this: a cell in
 //! which leaves differ is shown as a conflict between them, the winner's content first. Since leaves are whole documents, two users who changed
-//! different fields of a record are in conflict too, and the older content of a field may be put beside the newer one. An answer changes the cell in
-//! every leaf that the user was shown; a leaf that then says the same as the first of them is deleted. Edits change the winner. A delete
-//! puts a tombstone on every leaf.
+//! different fields of a record are in conflict too, and the older content of a field may be put beside the newer one. An answer makes a new
+//! revision of the first leaf that the user was shown and deletes the others, as that chapter has it, with all that these say of other fields. Edits change
+//! the winner. A delete puts a tombstone on every leaf.
 //!
 //! **Replication** goes in each direction for itself. Every replica numbers its changes; a record stands in the feed where it changed last. The source
 //! tells which leaves the next 100 records of its feed have (`_changes`), the target answers which of these it lacks (`_revs_diff`), the source

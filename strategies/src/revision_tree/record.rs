@@ -5,7 +5,7 @@ use crate::document::{
     Alternative, Content, Digest, Edit, EditId, FieldId, FieldKind, Mark, ReplicaId,
 };
 use crate::lineage::Lineage;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// One record.
 #[derive(Clone, Debug, Default)]
@@ -162,8 +162,9 @@ impl Record {
         replaced
     }
 
-    /// A user's answer to a conflict. Every leaf that says in this field what one of the `seen` alternatives says, says `content` from now on; where it
-    /// then says the same as the first of them in all fields, it is deleted.
+    /// A user's answer to a conflict. Of the leaves that say in this field what one of the `seen` alternatives says, the first says `content` from now on
+    /// and the others are deleted, with all that they say of other fields. (Were each of them to say `content`, every two users who answer at the same time would double
+    /// the leaves.)
     pub fn resolve(
         &mut self,
         revs_limit: usize,
@@ -193,19 +194,15 @@ impl Record {
                 leaf.story.fields.get(&field).iter().for_each(|same| edits.extend(same));
             }
         }
-        let mut first: Option<BTreeMap<FieldId, Content>> = None;
-        for n in answered {
-            let leaf = &mut self.leaves[n];
-            leaf.set(field, content.clone());
-            leaf.story.fields.insert(field, edits.clone());
-            match &first {
-                Some(first) if *first == leaf.contents => {
-                    leaf.empty();
-                    leaf.story.fields.clear();
-                }
-                Some(_) => {}
-                None => first = Some(leaf.contents.clone()),
-            }
+        let (chosen, losers) = answered.split_first().expect("at least the winner");
+        let leaf = &mut self.leaves[*chosen];
+        leaf.set(field, content.clone());
+        leaf.story.fields.insert(field, edits);
+        leaf.commit(revs_limit, id);
+        for n in losers {
+            let leaf = &mut self.leaves[*n];
+            leaf.empty();
+            leaf.story.fields.clear();
             leaf.commit(revs_limit, id);
         }
         self.sort();

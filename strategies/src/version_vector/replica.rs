@@ -15,8 +15,7 @@ use super::vector::{Actor, Context};
 use super::version::{Version, Write, alternatives_of, compose, preferred_of};
 use super::{Variant, speaks_of};
 use crate::contract::{
-    Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
-    SeatChange, Transport,
+    Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat, Transport,
 };
 use crate::document::{
     Alternative, Cell, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
@@ -39,8 +38,6 @@ pub struct VersionVectorReplica {
     uplink: Option<Uplink>,
     /// For reports only.
     deletes: RecentDeletes,
-    /// For reports only: those for whom nobody waits.
-    gone: BTreeSet<ReplicaId>,
 }
 
 impl VersionVectorReplica {
@@ -72,7 +69,6 @@ impl VersionVectorReplica {
             peers: Vec::new(),
             uplink: None,
             deletes: RecentDeletes::default(),
-            gone: BTreeSet::new(),
         }
     }
 
@@ -98,9 +94,6 @@ impl VersionVectorReplica {
             replica.cells.insert(cell, entry);
         }
         replica.deletes = RecentDeletes::restore(&mut bytes)?;
-        for _ in 0..bytes.count(1)? {
-            replica.gone.insert(bytes.replica()?);
-        }
         for _ in 0..bytes.count(5)? {
             replica.peers.push(Peer::restore(&mut bytes)?);
         }
@@ -407,9 +400,10 @@ impl VersionVectorReplica {
         }
     }
 
-    /// Whether everybody around who is not gone has been told all there is to know of a cell.
+    /// Whether everybody around has been told all there is to know of a cell. Those who are gone are waited for: when they come back they
+    /// must be told of everything that went, and what is kept for that is for reports only.
     fn all_told(&self, cell: Cell) -> bool {
-        self.peers.iter().all(|peer| self.gone.contains(&peer.id) || peer.is_even(cell))
+        self.peers.iter().all(|peer| peer.is_even(cell))
     }
 
     /// Files what the users of another replica did.
@@ -573,8 +567,7 @@ impl Replica for VersionVectorReplica {
                 }
             }
             Input::Link { state: LinkState::Open, .. } => {}
-            Input::Seat(SeatChange::Gone { replica }) => drop(self.gone.insert(replica)),
-            Input::Seat(SeatChange::Back { replica }) => drop(self.gone.remove(&replica)),
+            Input::Seat(_) => {}
         }
         Ok(())
     }
@@ -615,8 +608,6 @@ impl Replica for VersionVectorReplica {
         }
         self.cells.values().for_each(|entry| entry.save_notes(&mut bytes));
         self.deletes.save(&mut bytes);
-        bytes.count(self.gone.len());
-        self.gone.iter().for_each(|replica| bytes.replica(*replica));
         bytes.count(self.peers.len());
         self.peers.iter().for_each(|peer| peer.save(&mut bytes));
         if let Some(uplink) = &self.uplink {

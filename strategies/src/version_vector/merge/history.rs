@@ -202,6 +202,9 @@ impl History {
         if others.is_empty() {
             return merged;
         }
+        if self.kind == FieldKind::Counter {
+            return self.summed(heads, graph, work);
+        }
         let mut past = graph.past(&[*first]);
         for head in others {
             let theirs = graph.past(&[*head]);
@@ -216,6 +219,56 @@ impl History {
             past.add(&theirs);
         }
         merged
+    }
+
+    /// The same of a counter: what the root says, and what every edit since then changed in what its author was shown. That is what merging
+    /// three-way gives however often histories criss-cross, since `left + right - base` counts each change once.
+    fn summed(&self, heads: &[usize], graph: &Graph, work: &mut u64) -> State {
+        let value = |content: &Content| match content {
+            Content::Counter(sum) => *sum,
+            _ => 0,
+        };
+        let mut past: Vec<usize> = graph.past(heads).iter().collect();
+        past.sort_unstable();
+        *work += past.len() as u64;
+        let mut changes = vec![0_i64; graph.len()];
+        let mut sum = 0_i64;
+        let (mut stands_on, mut undone) = (Lineage::new(), Lineage::new());
+        let brought = |place: usize, into: &mut Lineage| match place.checked_sub(1) {
+            None => into.extend(&self.root.state.stands_on),
+            Some(at) => {
+                into.extend(&self.line[at].also);
+                into.insert(self.line[at].edit);
+            }
+        };
+        for place in past {
+            let state = self.state(place);
+            changes[place] = match place.checked_sub(1).map(|at| &self.line[at]) {
+                None => value(&state.content),
+                Some(Node { step: Step::Add(amount), .. }) => *amount,
+                Some(node) => {
+                    let seen = graph.past(&self.places(&node.parents));
+                    *work += seen.iter().count() as u64;
+                    let mut before = Lineage::new();
+                    seen.iter().for_each(|place| brought(place, &mut before));
+                    before.minus(&state.stands_on).for_each(|edit| {
+                        undone.insert(edit);
+                    });
+                    if !state.stands_on.contains(node.edit) {
+                        undone.insert(node.edit);
+                    }
+                    let shown = seen.iter().map(|place| changes[place]);
+                    value(&state.content).wrapping_sub(shown.fold(0, i64::wrapping_add))
+                }
+            };
+            sum = sum.wrapping_add(changes[place]);
+            brought(place, &mut stands_on);
+        }
+        let mut left = Lineage::new();
+        stands_on.minus(&undone).for_each(|edit| {
+            left.insert(edit);
+        });
+        State { content: Content::Counter(sum), stands_on: left }
     }
 
     /// What somebody is shown who has seen these places last, and how many events he has seen.
@@ -445,6 +498,22 @@ impl History {
         self.root.pieces.iter().map(|(edit, _)| *edit).chain(line).collect()
     }
 
+    /// Edits whose piece of a set or text is to be seen now.
+    pub fn visible_pieces(&self) -> Vec<(EditId, Value)> {
+        let line = self
+            .line
+            .iter()
+            .flat_map(|node| node.step.inserted().into_iter().map(|piece| (node.edit, piece)));
+        let root =
+            self.root.pieces.iter().filter_map(|(edit, piece)| Some((*edit, piece.clone()?)));
+        root.chain(line).filter(|(_, piece)| self.shows(piece)).collect()
+    }
+
+    /// Whether something of a piece of a set or text is to be seen.
+    pub fn shows(&self, piece: &Value) -> bool {
+        self.view.alternatives.iter().any(|(_, content)| is_in(piece, content))
+    }
+
     /// The dots of what nobody here follows.
     pub fn head_dots(&self) -> Vec<Dot> {
         let mut dots: Vec<Dot> = self.heads().iter().map(|place| self.dot_at(*place)).collect();
@@ -539,20 +608,7 @@ impl History {
         if pieces.len() <= 2 * *pieces_kept + 8 {
             return;
         }
-        match &state.content {
-            Content::Set(elements) => {
-                pieces.retain(|(_, piece)| piece.as_ref().is_none_or(|p| elements.contains(p)));
-            }
-            Content::Text(text) => {
-                let words: BTreeSet<&str> = text.split_whitespace().collect();
-                let there = |piece: &Value| {
-                    let own = piece.as_str().split_whitespace();
-                    own.into_iter().any(|word| words.contains(word) || text.contains(word))
-                };
-                pieces.retain(|(_, piece)| piece.as_ref().is_none_or(there));
-            }
-            Content::Register(_) | Content::Counter(_) => {}
-        }
+        pieces.retain(|(_, piece)| piece.as_ref().is_none_or(|piece| is_in(piece, &state.content)));
         *pieces_kept = pieces.len();
     }
 
@@ -637,6 +693,18 @@ impl NewNode {
     /// Whether it deletes the record.
     pub fn clears(&self) -> bool {
         self.step == Step::Clear
+    }
+}
+
+/// Whether something of a piece is in a set or text. Of other contents nothing is known.
+fn is_in(piece: &Value, content: &Content) -> bool {
+    match content {
+        Content::Set(elements) => elements.contains(piece),
+        Content::Text(text) => {
+            let words: BTreeSet<&str> = text.split_whitespace().collect();
+            piece.as_str().split_whitespace().any(|word| words.contains(word))
+        }
+        Content::Register(_) | Content::Counter(_) => true,
     }
 }
 

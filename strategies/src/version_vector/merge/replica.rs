@@ -251,6 +251,10 @@ impl MergeReplica {
         let me = self.actor;
         let history = self.cells.entry(cell).or_insert_with(|| History::new(kind));
         let before = history.view().clone();
+        let pieces_before = match part.full {
+            Some(_) => history.visible_pieces(),
+            None => Vec::new(),
+        };
         let (mut news, mut work, mut needs_root) = (Came::default(), 1, false);
         let Part { root, full, nodes } = part;
         let full = full.map(|full| (full, unload(next_element, ids), unload(next_element, ids)));
@@ -312,6 +316,11 @@ impl MergeReplica {
             }
         }
         history.look_at(&mut work);
+        if news.adopted {
+            // Who removed it, while this replica was away, nobody says any more.
+            let gone = pieces_before.into_iter().filter(|(_, piece)| !history.shows(piece));
+            news.left_out.extend(gone.map(|(edit, _)| edit));
+        }
         let changed = news.is_any() || before != *history.view();
         if changed {
             report_news(cell, &before, history, &news, &mut self.deletes, out);

@@ -33,11 +33,12 @@ pub fn merge(base: &State, left: &State, right: &State) -> (State, u64) {
 /// Merges two contents with a common ancestor, all of one kind. Returns it with the number of elements compared.
 pub fn merge_contents(base: &Content, left: &Content, right: &Content) -> (Content, u64) {
     match (base, left, right) {
-        (_, left, right) if left == base => (right.clone(), 1),
-        (_, left, right) if right == base || left == right => (left.clone(), 1),
+        // Two who added the same have added twice.
         (Content::Counter(base), Content::Counter(left), Content::Counter(right)) => {
             (Content::Counter(left.wrapping_add(*right).wrapping_sub(*base)), 1)
         }
+        (_, left, right) if left == base => (right.clone(), 1),
+        (_, left, right) if right == base || left == right => (left.clone(), 1),
         (Content::Set(base), Content::Set(left), Content::Set(right)) => {
             let merged = left.union(right).filter(|element| {
                 !base.contains(*element) || left.contains(*element) && right.contains(*element)
@@ -193,6 +194,8 @@ mod tests {
             (text("a b"), text("a b x"), text("a b x"), text("a b x")),
             (text("a b c"), text("c"), text("a b x c"), text("x c")),
             (text(""), text("x"), text("y"), text("x y")),
+            (Content::Counter(1), Content::Counter(5), Content::Counter(5), Content::Counter(9)),
+            (Content::Counter(1), Content::Counter(1), Content::Counter(5), Content::Counter(5)),
             (text("a b c"), text("a x c"), text("a y c"), text("a x y c")),
             (text("a b"), text(""), text("a b c"), text("c")),
             (set(&["a", "b"]), set(&["a", "b", "c"]), set(&["b"]), set(&["b", "c"])),
