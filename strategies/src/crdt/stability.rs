@@ -134,6 +134,27 @@ impl Members {
         self.rows.get(&replica).map(|row| &row.has)
     }
 
+    /// Whether there is enough news to say again what is here.
+    pub fn is_due(&self) -> bool {
+        self.news >= DOTS_PER_MEMBER * (self.rows.len() as u64 + 1) && !self.rows.is_empty()
+    }
+
+    /// It is said now, of these members in order that they are gone.
+    pub fn say_all(&mut self) -> Vec<ReplicaId> {
+        self.news = 0;
+        self.gone.keys().copied().collect()
+    }
+
+    /// There is nothing to say until there is as much news again.
+    pub fn wait(&mut self) {
+        self.news = 0;
+    }
+
+    /// Says it at the next opportunity.
+    pub fn hurry(&mut self) {
+        self.news = u64::MAX / 2;
+    }
+
     /// What this replica has to say, if it is time to: after enough news, or where it says something new of who is gone.
     pub fn say(&mut self, have: &Version) -> Option<Said> {
         let gone: Vec<ReplicaId> = self.gone.keys().copied().collect();

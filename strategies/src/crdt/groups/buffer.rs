@@ -129,6 +129,12 @@ impl Buffer {
         true
     }
 
+    /// Drops everything; whoever has not got what comes next is behind.
+    pub fn restart(&mut self) {
+        let end = self.end() + 1;
+        *self = Buffer::resume(end, self.through() + 1, end, Vec::new());
+    }
+
     /// Drops the entries before a position and returns the dots that they told of.
     pub fn drop_before(&mut self, position: u64) -> Vec<Span> {
         let mut covered = Vec::new();

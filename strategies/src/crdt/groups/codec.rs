@@ -2,6 +2,7 @@
 
 use super::group::{Group, Part};
 use super::passage::{Passage, Run};
+use super::said::{Rows, read_rows, write_rows};
 use crate::contract::Malformed;
 use crate::crdt::causal::{Agent, Dot, Span};
 use crate::crdt::codec::{COUNTER_MAX, Dots};
@@ -26,7 +27,8 @@ pub fn write_group(writer: &mut Writer, group: &Group) {
     let mut dots = Dots::of(agents);
     dots.write_table(writer);
     write_spans(writer, &mut dots, group.covers());
-    writer.count(group.parts().len());
+    let says = !group.said().is_empty();
+    writer.uint((group.parts().len() as u64) << 1 | u64::from(says));
     let mut record = None;
     for (cell, part) in group.parts() {
         let same = record == Some(cell.record);
@@ -37,6 +39,9 @@ pub fn write_group(writer: &mut Writer, group: &Group) {
         }
         writer.uint(u64::from(cell.field.0));
         write_part(writer, &mut dots, part);
+    }
+    if says {
+        write_rows(writer, group.said());
     }
 }
 
@@ -138,7 +143,8 @@ pub fn read_group(reader: &mut Reader<'_>) -> Result<Group, Malformed> {
     }
     let mut parts: BTreeMap<Cell, Part> = BTreeMap::new();
     let mut record = None;
-    for _ in 0..reader.count(3)? {
+    let head = reader.uint()?;
+    for _ in 0..head >> 1 {
         let head = reader.byte()?;
         if head & SAME_RECORD == 0 {
             let next = RecordId(reader.uint32()?);
@@ -158,7 +164,11 @@ pub fn read_group(reader: &mut Reader<'_>) -> Result<Group, Malformed> {
     if dots.has_unused() {
         return Err(Malformed("table names an agent without use"));
     }
-    Ok(Group::of(covers, parts))
+    let said = if head & 1 == 1 { read_rows(reader)? } else { Rows::new() };
+    if head & 1 == 1 && said.is_empty() {
+        return Err(Malformed("nobody says anything"));
+    }
+    Ok(Group::of(covers, parts, said))
 }
 
 fn read_spans(reader: &mut Reader<'_>, dots: &mut Dots) -> Result<Vec<Span>, Malformed> {

@@ -7,8 +7,11 @@
 //! - counter: for each agent how far and how much it added, and how much of that was deleted;
 //! - set: for each insertion, there before removed;
 //! - text: for each character, shown before deleted.
+//!
+//! Beside the cells, of each agent the last that it said of what it has ([`Rows`]).
 
 use super::passage::{Passage, Run};
+use super::said::{self, Row, Rows};
 use super::spans;
 use crate::contract::Malformed;
 use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
@@ -26,6 +29,7 @@ pub struct Group {
     /// The dots that it tells of. Those that it says nothing else of were overtaken, or only hid something.
     covers: Vec<Span>,
     parts: BTreeMap<Cell, Part>,
+    said: Rows,
 }
 
 /// Part of one cell; none is empty.
@@ -170,12 +174,29 @@ pub fn share_content_bytes(share: &Share) -> u64 {
 impl Group {
     /// A group that tells of these dots, and nothing else yet.
     pub fn covering(covers: Vec<Span>) -> Self {
-        Group { covers, parts: BTreeMap::new() }
+        Group { covers, ..Group::default() }
     }
 
     /// A group of these parts.
-    pub fn of(covers: Vec<Span>, parts: BTreeMap<Cell, Part>) -> Self {
-        Group { covers, parts }
+    pub fn of(covers: Vec<Span>, parts: BTreeMap<Cell, Part>, said: Rows) -> Self {
+        Group { covers, parts, said }
+    }
+
+    /// What an agent says under its next dot.
+    pub fn saying(agent: Agent, row: Row) -> Self {
+        let first = Dot { agent, counter: row.counter };
+        let (covers, said) = (vec![Span { first, len: 1 }], [(agent, row)].into());
+        Group { covers, said, ..Group::default() }
+    }
+
+    /// The last that each agent said.
+    pub fn said(&self) -> &Rows {
+        &self.said
+    }
+
+    /// Takes in what an agent said.
+    pub fn say(&mut self, agent: Agent, row: &Row) {
+        said::say(&mut self.said, agent, row);
     }
 
     /// The delta of an edit that was just made: its changes, in terms of the document they are part of now.
@@ -260,6 +281,7 @@ impl Group {
     /// Takes in another group.
     pub fn join(&mut self, other: &Group) {
         other.covers.iter().for_each(|span| insert_span(&mut self.covers, *span));
+        other.said.iter().for_each(|(agent, row)| self.say(*agent, row));
         for (cell, part) in &other.parts {
             match self.parts.entry(*cell) {
                 Entry::Vacant(slot) => drop(slot.insert(part.clone())),
@@ -282,7 +304,8 @@ impl Group {
     /// Bytes it takes in memory, about.
     pub fn memory_bytes(&self) -> u64 {
         let parts = self.parts.values().map(Part::memory_bytes).sum::<u64>();
-        size_of_val(&self.covers[..]) as u64 + parts + self.content_bytes()
+        let said = said::memory_bytes(&self.said);
+        size_of_val(&self.covers[..]) as u64 + parts + said + self.content_bytes()
     }
 
     /// The agents whose additions to a counter it tells of, in order of cells.
@@ -343,6 +366,7 @@ impl Group {
         }
         let known = |dot: Dot| have.covers(dot) || spans::has(&self.covers, dot);
         let all = |span: &Span| known(span.first) && known(span.first.plus(span.len - 1));
+        said::check_rows(&self.said, known)?;
         for (cell, part) in &self.parts {
             if schema.kind(cell.field) != Some(part.kind()) {
                 return Err(Malformed("a cell is of another kind, or there is none"));

@@ -5,13 +5,14 @@
 
 use super::group::{Group, Part};
 use super::passage::{Run, in_causal_order};
+use super::returning::{Lacking, adopt};
 use super::spans;
 use crate::contract::Malformed;
 use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
 use crate::crdt::cells::{Cells, State};
 use crate::crdt::counter::{Counter, Share};
 use crate::crdt::register::Register;
-use crate::crdt::sequence::Sequence;
+use crate::crdt::sequence::{Claim, Sequence};
 use crate::crdt::set::Set;
 use crate::document::{Cell, FieldKind, Value};
 use std::collections::BTreeMap;
@@ -29,6 +30,26 @@ pub struct Effects {
 
 /// The runs of each text of a group that are new to a state that has `have`, in an order in which they can be inserted.
 pub type NewRuns = BTreeMap<Cell, Vec<(Dot, Run)>>;
+
+/// Of texts that were taken over from another replica, what is to be typed again.
+pub type Retyped = Vec<(Cell, Lacking)>;
+
+/// Whether everything that new runs of a text name as neighbours is here or among themselves; it was let go where not.
+pub fn knows_neighbours(cells: &Cells, cell: Cell, runs: &[(Dot, Run)]) -> bool {
+    let text = cells.text(cell);
+    let mut own: Vec<Span> = Vec::new();
+    runs.iter().for_each(|(first, run)| insert_span(&mut own, run.span(*first)));
+    let knows = |dot: Dot| {
+        dot.is_none() || spans::has(&own, dot) || text.is_some_and(|text| text.has(dot))
+    };
+    runs.iter().all(|(_, run)| {
+        let right = match run.claim {
+            Claim::Before(right) => right,
+            Claim::At(_) => Dot::NONE,
+        };
+        knows(run.left) && knows(right)
+    })
+}
 
 /// Finds those runs.
 ///
@@ -103,6 +124,11 @@ pub fn join_group(
             _ => false,
         });
     }
+    for (agent, row) in group.said() {
+        if !have.covers(Dot { agent: *agent, counter: row.counter }) {
+            delta.say(*agent, row);
+        }
+    }
     for span in group.covers() {
         have.raise(span.first.agent, span.end().counter - 1);
     }
@@ -110,7 +136,8 @@ pub fn join_group(
 }
 
 /// Joins another replica's whole state with this one's; of the other one, which has `version`, these are the cells that may not be the same
-/// here. Each comes with something that does not matter here.
+/// here. Each comes with something that does not matter here. Where a text of theirs does not fit to what is here any more, or with `again`
+/// in any case, theirs are taken over: then what is to be typed again is returned.
 ///
 /// # Errors
 /// [`Malformed`] where a text makes no sense; nothing has changed then.
@@ -118,17 +145,27 @@ pub fn join_state<T>(
     cells: &mut Cells,
     have: &mut Version,
     theirs: &BTreeMap<Cell, (State, T)>,
-    version: &Version,
+    (version, again): (&Version, bool),
     effects: &mut Effects,
-) -> Result<(), Malformed> {
+) -> Result<Option<Retyped>, Malformed> {
     let mut texts = NewRuns::new();
+    let mut fits = true;
     for (cell, (state, _)) in theirs {
         if let State::Text(text) = state {
             let new = text.runs().filter(|item| !have.covers(item.last()));
             let runs: Vec<_> = new.map(|item| (item.first, Run::of(item))).collect();
-            texts.insert(*cell, order_new(runs.iter().map(|(first, run)| (*first, run)), have)?);
+            let runs = runs.iter().map(|(first, run)| (*first, run));
+            if again {
+                continue;
+            }
+            match order_new(runs, have) {
+                Ok(new) if knows_neighbours(cells, *cell, &new) => drop(texts.insert(*cell, new)),
+                _ => fits = false,
+            }
         }
     }
+    let takes_over = again || !fits;
+    let mut retyped = Retyped::new();
     // What is new is not asked for: somebody who gets a whole state passes on a whole state.
     let mut unused = Group::default();
     for (cell, (their, _)) in theirs {
@@ -161,16 +198,34 @@ pub fn join_state<T>(
                 }
                 changed
             }
+            (State::Text(text), State::Text(their)) if takes_over => {
+                new.effects.work_units += (text.items() + their.items()) as u64;
+                let lacking = adopt(text, their, new.have, version);
+                if !lacking.is_empty() {
+                    retyped.push((*cell, lacking));
+                }
+                true
+            }
             (State::Text(text), State::Text(their)) => {
                 let runs = texts.get(cell).map_or(&[][..], Vec::as_slice);
                 let dead = their.runs().filter(|item| item.is_deleted()).map(|item| item.span());
-                new.text(text, runs, dead)
+                // What it has seen and does not have any more is deleted too.
+                let mut there: Vec<Span> = their.runs().map(|item| item.span()).collect();
+                there.sort_unstable();
+                let mine = text.visible().into_iter().flat_map(|span| spans::minus(span, &there));
+                let seen = mine.filter_map(|span| {
+                    let news = spans::beyond(span, version).map_or(0, |news| news.len);
+                    (news < span.len).then_some(Span { len: span.len - news, ..span })
+                });
+                let gone: Vec<Span> = dead.chain(seen).collect();
+                new.text(text, runs, gone.into_iter())
             }
             _ => false,
         });
     }
+    let lacks = !version.reaches(have);
     have.join(version);
-    Ok(())
+    Ok((again || takes_over && lacks).then_some(retyped))
 }
 
 /// Those of these dots that another replica has seen and shows no more.

@@ -2,6 +2,7 @@
 
 use super::codec::{read_group, write_group};
 use super::group::Group;
+use super::said::{Rows, read_rows, write_rows};
 use crate::contract::Malformed;
 use crate::crdt::causal::Version;
 use crate::crdt::codec::COUNTER_MAX;
@@ -37,8 +38,9 @@ pub enum Body {
     Nothing,
     /// The join of the groups from one position of the sender's stream to another, as far as the receiver needs them.
     Group { first: u64, end: u64, group: Group },
-    /// The sender's whole document, up to a position of its stream. Comes with the version.
-    Whole { end: u64, cells: Vec<u8> },
+    /// The sender's whole document, up to a position of its stream. Comes with the version, and with what members said that the receiver
+    /// may not know. With `again` the receiver was gone, or speaks of what was forgotten: it is to begin a new life.
+    Whole { end: u64, again: bool, said: Rows, cells: Vec<u8> },
 }
 
 /// Writes a message.
@@ -73,8 +75,9 @@ pub fn write_message(head: &Head, body: &Body) -> Vec<u8> {
             writer.uint(end - first);
             write_group(&mut writer, group);
         }
-        Body::Whole { end, cells } => {
-            writer.uint(*end);
+        Body::Whole { end, again, said, cells } => {
+            writer.uint(end << 1 | u64::from(*again));
+            write_rows(&mut writer, said);
             writer.raw(cells);
         }
     }
@@ -114,10 +117,12 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
         }
         WHOLE if head.version.is_some() => {
             let end = reader.uint()?;
+            let (end, again) = (end >> 1, end & 1 == 1);
             if end > COUNTER_MAX {
                 return Err(Malformed("positions out of range"));
             }
-            Body::Whole { end, cells: reader.raw(reader.remaining())?.to_vec() }
+            let said = read_rows(&mut reader)?;
+            Body::Whole { end, again, said, cells: reader.raw(reader.remaining())?.to_vec() }
         }
         _ => return Err(Malformed("unknown kind of message")),
     };

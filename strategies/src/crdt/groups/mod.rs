@@ -14,8 +14,11 @@
 //! other, so that whatever it hears of comes after what it refers to, and what it has seen of an agent is always all up to a counter.
 //! A neighbour that lost its memory, or for which too much was not kept (the host says who is gone for long), gets the whole state.
 //!
-//! Top-down: `replica` and `speaking` (protocol), `peer`, `message`, `buffer`, `group` and `passage` (the lattice), `join` (with a document), `codec`,
-//! `whole`, `snapshot`, `notes` (reports), `spans`.
+//! Deleted characters go once every member has said that it has what deleted them. Saying so is a change of its own, without elements; where
+//! no text has deleted characters nobody says anything.
+//!
+//! Top-down: `replica` and `speaking` (protocol), `stable` and `returning` (letting go, and who was gone meanwhile), `peer`, `message`, `buffer`,
+//! `group`, `passage` and `said` (the lattice), `join` (with a document), `codec`, `whole`, `snapshot`, `notes` (reports), `spans`.
 
 mod buffer;
 mod codec;
@@ -26,9 +29,12 @@ mod notes;
 mod passage;
 mod peer;
 mod replica;
+mod returning;
+mod said;
 mod snapshot;
 mod spans;
 mod speaking;
+mod stable;
 #[cfg(test)]
 mod tests;
 mod whole;

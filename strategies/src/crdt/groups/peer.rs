@@ -39,6 +39,8 @@ pub struct Peer {
     pub answered: bool,
     /// Whether the host says that it is gone.
     pub gone: bool,
+    /// Whether it spoke of what was forgotten here, and must begin a new life.
+    pub again: bool,
 }
 
 impl Peer {
@@ -56,7 +58,14 @@ impl Peer {
             greeted: false,
             answered: false,
             gone: false,
+            again: false,
         }
+    }
+
+    /// Takes it for one that may have nothing.
+    pub fn forget(&mut self) {
+        (self.confirmed, self.sent) = (Cursor::default(), Cursor::default());
+        (self.known, self.offered) = (Version::new(), Version::new());
     }
 
     /// Appends it.
@@ -71,7 +80,7 @@ impl Peer {
         writer.uint(self.reborn);
         self.known.write(writer);
         self.offered.write(writer);
-        let flags = [self.greeted, self.answered, self.gone];
+        let flags = [self.greeted, self.answered, self.gone, self.again];
         writer.byte((0..).zip(flags).map(|(bit, flag)| u8::from(flag) << bit).sum());
     }
 
@@ -90,10 +99,10 @@ impl Peer {
         let reborn = reader.uint()?;
         let (known, offered) = (Version::read(reader)?, Version::read(reader)?);
         let flags = reader.byte()?;
-        if flags > 7 {
+        if flags > 15 {
             return Err(Malformed("unknown flags of a peer"));
         }
-        let [greeted, answered, gone] = [1, 2, 4].map(|bit| flags & bit != 0);
+        let [greeted, answered, gone, again] = [1, 2, 4, 8].map(|bit| flags & bit != 0);
         Ok(Peer {
             id,
             incarnation,
@@ -106,6 +115,7 @@ impl Peer {
             greeted,
             answered,
             gone,
+            again,
         })
     }
 }

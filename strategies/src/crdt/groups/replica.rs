@@ -3,11 +3,13 @@
 use super::Protocol;
 use super::buffer::{Buffer, Entry};
 use super::group::Group;
-use super::join::{self, join_group, join_state, new_runs};
+use super::join::{self, join_group, join_state, knows_neighbours, new_runs};
 use super::message::{Body, Head, read_message, write_message};
 use super::notes::{Addition, Notes, Taken};
 use super::peer::{Cursor, Peer};
+use super::said::{self, Rows};
 use super::speaking::{additions, covers};
+use super::stable::Burial;
 use super::whole::{Whole, split};
 use super::{snapshot, spans};
 use crate::contract::{
@@ -19,6 +21,7 @@ use crate::crdt::cells::{Cells, Effects, State};
 use crate::crdt::op::Delta;
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::snapshot::read_cell;
+use crate::crdt::stability::Members;
 use crate::document::{
     Cell, Edit, EditId, FieldKind, PartitionId, Rendering, ReplicaId, Schema, Scope,
 };
@@ -41,6 +44,11 @@ pub struct GroupReplica {
     pub(super) notes: Notes,
     /// The whole state as bytes, as far as it was sent or compared.
     pub(super) whole: Whole,
+    /// What the others have.
+    pub(super) members: Members,
+    /// The last that each agent said of what it has, this one included.
+    pub(super) said: Rows,
+    pub(super) burial: Option<Burial>,
 }
 
 impl GroupReplica {
@@ -50,7 +58,7 @@ impl GroupReplica {
         peers.sort_by_key(|peer| peer.id);
         let mut replica = GroupReplica {
             protocol,
-            agent: Agent::new(seat.replica, seat.incarnation),
+            agent: Agent::seated(seat.replica, seat.incarnation),
             schema: seat.schema.clone(),
             transport: seat.transport,
             have: Version::new(),
@@ -59,6 +67,9 @@ impl GroupReplica {
             peers,
             notes: Notes::default(),
             whole: Whole::default(),
+            members: Members::new(seat.members, seat.replica),
+            said: Rows::new(),
+            burial: None,
         };
         for (id, edit) in seat.genesis {
             replica.mint(Agent::GENESIS, *id, edit, &mut Effects::default());
@@ -96,13 +107,20 @@ impl GroupReplica {
                 out.change(Change::Conflicted { cell: *cell, edit, with: id });
             }
         }
-        if !deltas.is_empty() && self.protocol != Protocol::State {
+        let (Some(first), Some(last)) = (deltas.first(), deltas.last()) else { return };
+        if self.protocol != Protocol::State {
             let group = Group::of_edit(&deltas, &self.cells);
             out.work(group.parts().len() as u64);
-            if !self.buffer.extend(&group) {
-                self.store(None, group, false);
-            }
+            self.offer(group);
             self.prune();
+        }
+        self.compact_alone(first.first, last.last(), out);
+    }
+
+    /// Adds to the buffer what was made here.
+    pub(super) fn offer(&mut self, group: Group) {
+        if self.protocol != Protocol::State && !self.buffer.extend(&group) {
+            self.store(None, group, false);
         }
     }
 
@@ -147,7 +165,9 @@ impl GroupReplica {
             // From a life that is over.
             return Ok(());
         }
-        let is_state = self.protocol == Protocol::State;
+        self.members.heard(Agent::new(from, head.incarnation), 0, false);
+        let is_gone = self.members.is_gone(from);
+        let (life, is_state) = (self.agent, self.protocol == Protocol::State);
         let mut brought = body != Body::Nothing;
         let lived = head.incarnation == self.peers[at].incarnation;
         let heard = if lived { self.peers[at].heard } else { 0 };
@@ -158,18 +178,38 @@ impl GroupReplica {
             // Something before it is missing: it got lost, or this replica's memory did. The answer says from where on.
             Body::Group { first, .. } if first > heard => heard,
             Body::Group { end, .. } if end <= heard => heard,
+            // What it did while it was gone it has to do again.
+            Body::Group { .. } | Body::Whole { again: false, .. } if is_gone => heard,
             Body::Group { end, group, .. } => {
-                self.take_group(from, &group, cargo, out)?;
-                end
+                if self.take_group(from, &group, cargo, out)? {
+                    end
+                } else {
+                    self.peers[at].again = true;
+                    heard
+                }
             }
-            Body::Whole { end, cells } => {
+            Body::Whole { end, again, said, cells } => {
                 let version = head.version.as_ref().expect("a whole state comes with its version");
-                self.take_whole(from, version, &cells, cargo, out)?;
-                heard.max(end)
+                // Of two that take each other to be gone the one with the smaller document begins again.
+                let size = |version: &Version| version.beyond(&Version::new());
+                let own = (size(&self.have), from);
+                if is_gone && own >= (size(version), self.agent.replica()) {
+                    heard
+                } else {
+                    self.take_whole(from, (version, again), &said, &cells, cargo, out)?;
+                    heard.max(end)
+                }
             }
         };
         brought |= head.asks;
-        self.learn(at, &head, heard);
+        if self.agent == life {
+            self.learn(at, &head, heard);
+            self.say_if_due(out);
+        } else {
+            // What was said to the old life is void.
+            let peer = &mut self.peers[at];
+            (peer.incarnation, peer.heard) = (head.incarnation, heard);
+        }
         if brought {
             let peer = &self.peers[at];
             let bytes = write_message(&self.head(peer), &Body::Nothing);
@@ -208,9 +248,13 @@ impl GroupReplica {
         group: &Group,
         cargo: &Cargo,
         out: &mut Outbox,
-    ) -> Result<(), Malformed> {
+    ) -> Result<bool, Malformed> {
         group.check(&self.schema, self.cells.text_order(), &self.have, self.agent)?;
         let runs = new_runs(group, &self.have)?;
+        if !runs.iter().all(|(cell, runs)| knows_neighbours(&self.cells, *cell, runs)) {
+            return Ok(false);
+        }
+        let before = self.have.clone();
         let sums: Vec<Addition> = group.additions().collect();
         let taken = self.notes.take(group.covers(), &self.have, &sums, cargo, out);
         let mut effects = join::Effects::default();
@@ -218,22 +262,26 @@ impl GroupReplica {
         self.report(effects, taken, out);
         if !delta.covers().is_empty() {
             group.parts().keys().for_each(|cell| self.whole.touch(*cell));
+            let covers = delta.covers().to_vec();
             let news = if self.protocol.removes_redundancy() { delta } else { group.clone() };
             self.store(Some(from), news, false);
+            self.hear(&covers, group.said(), &before, out);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn take_whole(
         &mut self,
         from: ReplicaId,
-        version: &Version,
+        (version, again): (&Version, bool),
+        rows: &Rows,
         cells: &[u8],
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
+        said::check_rows(rows, |dot| version.covers(dot))?;
         let mut version = version.clone();
-        if version.beyond(&self.have) == 0 {
+        if version.beyond(&self.have) == 0 && !again {
             // All that such a state can tell is known.
             return Ok(());
         }
@@ -245,7 +293,7 @@ impl GroupReplica {
         let mut theirs = BTreeMap::new();
         for (cell, bytes) in &written {
             let kind = self.schema.kind(cell.field).ok_or(Malformed("no such field"))?;
-            if !is_alike || !self.whole.is_known(*cell, bytes) {
+            if again || !is_alike || !self.whole.is_known(*cell, bytes) {
                 let state = read_cell(bytes, &version, kind, self.cells.text_order())?;
                 theirs.insert(*cell, (state, *bytes));
             }
@@ -253,7 +301,8 @@ impl GroupReplica {
         out.work((written.len() + theirs.len()) as u64);
         let (sums, before) = (self.their_sums(&written, &theirs), self.have.clone());
         let mut effects = join::Effects::default();
-        join_state(&mut self.cells, &mut self.have, &theirs, &version, &mut effects)?;
+        let (own, have) = (&mut self.cells, &mut self.have);
+        let retyped = join_state(own, have, &theirs, (&version, again), &mut effects)?;
         for (cell, (_, bytes)) in theirs {
             self.whole.touch(cell);
             if self.schema.kind(cell.field) == Some(FieldKind::Text) {
@@ -264,8 +313,14 @@ impl GroupReplica {
         self.report(effects, taken, out);
         if self.protocol != Protocol::State {
             let news = covers(&version).into_iter();
-            let news = news.filter_map(|span| spans::beyond(span, &before)).collect();
+            let news: Vec<_> = news.filter_map(|span| spans::beyond(span, &before)).collect();
             self.store(Some(from), Group::covering(news), true);
+        }
+        let news = covers(&version).into_iter();
+        let news: Vec<_> = news.filter_map(|span| spans::beyond(span, &before)).collect();
+        self.hear(&news, rows, &before, out);
+        if let Some(retyped) = retyped {
+            self.begin_again(from, retyped, out);
         }
         Ok(())
     }
@@ -327,8 +382,8 @@ impl GroupReplica {
         if is_reborn {
             // What it had it may have no more, but for what it says.
             peer.incarnation = head.incarnation;
-            (peer.confirmed, peer.sent) = (Cursor::default(), Cursor::default());
-            (peer.known, peer.offered) = (Version::new(), Version::new());
+            peer.forget();
+            peer.again = false;
             peer.reborn = self.buffer.end();
         }
         peer.heard = heard;
@@ -392,6 +447,19 @@ impl Replica for GroupReplica {
             }
             Input::Seat(change) => {
                 let (SeatChange::Gone { replica } | SeatChange::Back { replica }) = change;
+                match change {
+                    SeatChange::Gone { .. } if replica == self.agent.replica() => {
+                        self.members.cast_out();
+                    }
+                    SeatChange::Gone { .. } => {
+                        self.members.leave(replica, &self.have);
+                        self.members.hurry();
+                    }
+                    SeatChange::Back { .. } if replica != self.agent.replica() => {
+                        self.members.join(replica);
+                    }
+                    SeatChange::Back { .. } => {}
+                }
                 if let Ok(at) = self.peer(replica) {
                     self.peers[at].gone = matches!(change, SeatChange::Gone { .. });
                     self.prune();
@@ -444,7 +512,9 @@ impl Replica for GroupReplica {
         let versions = self.peers.iter().map(|peer| peer.known.len()).sum::<usize>();
         let entries = versions + self.have.len();
         footprint.metadata_bytes += (entries * size_of::<(Agent, u64)>()) as u64;
+        footprint.metadata_bytes += self.members.bytes() + said::memory_bytes(&self.said);
         footprint.history_bytes += self.buffer.bytes();
+        footprint.history_bytes += self.burial.as_ref().map_or(0, Burial::bytes);
         footprint
     }
 }

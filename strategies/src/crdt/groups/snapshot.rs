@@ -5,13 +5,16 @@ use super::buffer::{Buffer, Entry};
 use super::codec::{read_group, write_group};
 use super::group::Group;
 use super::notes::Notes;
-use super::peer::{Cursor, Peer};
+use super::peer::Peer;
 use super::replica::GroupReplica;
+use super::said::{read_rows, write_rows};
+use super::stable::Burial;
 use super::whole::Whole;
 use crate::contract::{Malformed, Seat};
-use crate::crdt::causal::{Agent, Version};
+use crate::crdt::causal::{Agent, Dot, Span, Version};
 use crate::crdt::sequence::TextOrder;
 use crate::crdt::snapshot::{read_cells, write_cells};
+use crate::crdt::stability::Members;
 use crate::document::ReplicaId;
 use crate::wire::{Reader, Writer};
 
@@ -34,6 +37,22 @@ pub fn save(replica: &GroupReplica, out: &mut Vec<u8>) {
     writer.count(replica.peers.len());
     replica.peers.iter().for_each(|peer| peer.write(&mut writer));
     replica.notes.write(&mut writer);
+    replica.members.write(&mut writer);
+    write_rows(&mut writer, &replica.said);
+    writer.byte(u8::from(replica.burial.is_some()));
+    if let Some(Burial { as_of, deleted }) = &replica.burial {
+        as_of.write(&mut writer);
+        writer.count(deleted.len());
+        for (cell, spans) in deleted {
+            writer.cell(*cell);
+            writer.count(spans.len());
+            for span in spans {
+                span.first.agent.write(&mut writer);
+                writer.uint(span.first.counter);
+                writer.uint(span.len);
+            }
+        }
+    }
     *out = writer.finish();
 }
 
@@ -48,7 +67,9 @@ pub fn restore(
     saved: &[u8],
 ) -> Result<GroupReplica, Malformed> {
     let mut reader = Reader::new(saved);
-    let lost_memory = u64::from(seat.incarnation) != reader.uint()?;
+    let agent = Agent::new(seat.replica, reader.uint32()?);
+    let lost_memory = agent.incarnation() >> 16 != seat.incarnation;
+    let agent = if lost_memory { Agent::seated(seat.replica, seat.incarnation) } else { agent };
     let genesis = reader.uint()?;
     let mut have = Version::read(&mut reader)?;
     have.raise(Agent::GENESIS, genesis);
@@ -80,8 +101,7 @@ pub fn restore(
         }
         if lost_memory {
             // Nobody has heard of this life's stream. What this replica has of theirs it still has.
-            (peer.confirmed, peer.sent) = (Cursor::default(), Cursor::default());
-            (peer.known, peer.offered) = (Version::new(), Version::new());
+            peer.forget();
         }
         peers.push(peer);
     }
@@ -91,10 +111,16 @@ pub fn restore(
         return Err(Malformed("the peers are those of another seat"));
     }
     let notes = Notes::read(&mut reader)?;
+    let mut members = Members::read(&mut reader)?;
+    if lost_memory {
+        members.start_over();
+    }
+    let said = read_rows(&mut reader)?;
+    let burial = if reader.byte()? == 1 { Some(read_burial(&mut reader)?) } else { None };
     reader.end()?;
     Ok(GroupReplica {
         protocol,
-        agent: Agent::new(seat.replica, seat.incarnation),
+        agent,
         schema: seat.schema.clone(),
         transport: seat.transport,
         have,
@@ -103,5 +129,27 @@ pub fn restore(
         peers,
         notes,
         whole: Whole::default(),
+        members,
+        said,
+        burial,
     })
+}
+
+fn read_burial(reader: &mut Reader<'_>) -> Result<Burial, Malformed> {
+    let as_of = Version::read(reader)?;
+    let mut deleted = Vec::new();
+    for _ in 0..reader.count(3)? {
+        let cell = reader.cell()?;
+        let mut spans = Vec::new();
+        for _ in 0..reader.count(3)? {
+            let first = Dot { agent: Agent::read(reader)?, counter: reader.uint()? };
+            let len = reader.uint()?;
+            if first.counter.checked_add(len).is_none() {
+                return Err(Malformed("number of dots out of range"));
+            }
+            spans.push(Span { first, len });
+        }
+        deleted.push((cell, spans));
+    }
+    Ok(Burial { as_of, deleted })
 }

@@ -6,6 +6,7 @@ use super::message::{Body, Head, write_message};
 use super::notes::Addition;
 use super::peer::{Cursor, Peer};
 use super::replica::GroupReplica;
+use super::said::Row;
 use super::spans;
 use crate::contract::{Cargo, Malformed, Outbox, Transport};
 use crate::crdt::causal::{Dot, Span, Version};
@@ -23,10 +24,18 @@ impl GroupReplica {
 
     /// Whether what a peer lacks is not in the buffer, or not as a group.
     pub(super) fn needs_whole(&self, peer: &Peer) -> bool {
+        if self.begins_again(peer) {
+            return true;
+        }
         let next = self.base(peer).next;
         let came_whole = |entry: &Entry| entry.is_whole && entry.from != Some(peer.id);
         next < self.buffer.start().max(peer.reborn)
             || self.buffer.holds_whole() && self.buffer.since(next).any(came_whole)
+    }
+
+    /// Whether a peer must begin a new life, on this replica's document.
+    pub(super) fn begins_again(&self, peer: &Peer) -> bool {
+        peer.again || self.members.is_gone(peer.id)
     }
 
     pub(super) fn head(&self, peer: &Peer) -> Head {
@@ -105,7 +114,11 @@ impl GroupReplica {
         let sums = states.flat_map(|(cell, state)| additions(*cell, state));
         let standing = sums.map(|sum| self.standing(sum, &news));
         self.notes.ride(&covers, known, standing, cargo);
-        Body::Whole { end: self.buffer.end(), cells: self.whole.bytes() }
+        let again = self.begins_again(&self.peers[at]);
+        let is_new = |agent, row: &Row| !known.covers(Dot { agent, counter: row.counter });
+        let said = self.said.iter().filter(|(agent, row)| again || is_new(**agent, row));
+        let said = said.map(|(agent, row)| (*agent, row.clone())).collect();
+        Body::Whole { end: self.buffer.end(), again, said, cells: self.whole.bytes() }
     }
 
     /// The additions behind a sum that stand and that are among these dots.

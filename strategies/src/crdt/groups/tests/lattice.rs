@@ -105,7 +105,7 @@ fn authors(rng: &mut ChaCha8Rng, steps: usize) -> [Author; 3] {
 fn irreducibles(group: &Group) -> Vec<Group> {
     let mut all = Vec::new();
     let mut add = |cell: Cell, part: Part| {
-        all.push(Group::of(Vec::new(), BTreeMap::from([(cell, part)])));
+        all.push(Group::of(Vec::new(), BTreeMap::from([(cell, part)]), BTreeMap::new()));
     };
     for (cell, part) in group.parts() {
         match part {
