@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 const ROUNDS: usize = 40;
 
 /// Edits of each writer in a round.
-const EDITS: usize = 16;
+const EDITS: usize = 24;
 
 /// Characters of the text that is edited, but for what comes from others meanwhile.
 const TEXT_CHARS: usize = 80;
@@ -255,7 +255,26 @@ struct Growing {
 }
 
 /// All that grow.
-const GROWING: &[Growing] = &[];
+const GROWING: &[Growing] = &[
+    Growing {
+        strategy: "revision-tree",
+        works: &WORKS,
+        why: "keeps the names of the last 1000 revisions of each record, of which there are not as many yet",
+        slope: [12.0, 25.0],
+    },
+    Growing {
+        strategy: "version-vector/merge",
+        works: &WORKS,
+        why: "keeps a cell's history back to an edit beside which nobody made another one; here everybody edits all the time",
+        slope: [3.0, 60.0],
+    },
+];
+
+/// Those that are left out in a ring, with the reason.
+const LEFT_OUT: &[(&str, &str)] = &[(
+    "version-vector/merge",
+    "four writers who never pause: a history without a last common ancestor in which merging takes ever longer, many minutes here",
+)];
 
 fn check(shape: Shape, support: impl Fn(&Profile) -> Support) {
     let only = std::env::var("RECONVERGE_STRATEGY").ok();
@@ -266,10 +285,17 @@ fn check(shape: Shape, support: impl Fn(&Profile) -> Support) {
         if support(&profile).unsupported().is_some() || !is_meant {
             continue;
         }
+        let left_out = LEFT_OUT.iter().find(|(name, _)| *name == strategy.name());
+        if let Some((name, why)) = left_out.filter(|_| shape == Shape::Ring) {
+            println!("{name:28} {shape:?} left out: {why}");
+            continue;
+        }
         for work in WORKS.into_iter().filter(|work| work.is_supported(&profile)) {
             let (bytes, slope) = measure(*strategy, shape, work);
-            let is_flat = (bytes[1] - bytes[0]).abs() <= FLAT_BYTES.max(FLAT_SHARE * bytes[0]);
-            let grows = |row: &&Growing| row.strategy == strategy.name() && row.works.contains(&work);
+            // What is less than before was let go later than usual before.
+            let is_flat = bytes[1] - bytes[0] <= FLAT_BYTES.max(FLAT_SHARE * bytes[0]);
+            let grows =
+                |row: &&Growing| row.strategy == strategy.name() && row.works.contains(&work);
             let known = GROWING.iter().find(grows);
             let is_right = match known {
                 None => is_flat,

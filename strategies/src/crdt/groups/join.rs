@@ -39,9 +39,8 @@ pub fn knows_neighbours(cells: &Cells, cell: Cell, runs: &[(Dot, Run)]) -> bool 
     let text = cells.text(cell);
     let mut own: Vec<Span> = Vec::new();
     runs.iter().for_each(|(first, run)| insert_span(&mut own, run.span(*first)));
-    let knows = |dot: Dot| {
-        dot.is_none() || spans::has(&own, dot) || text.is_some_and(|text| text.has(dot))
-    };
+    let knows =
+        |dot: Dot| dot.is_none() || spans::has(&own, dot) || text.is_some_and(|text| text.has(dot));
     runs.iter().all(|(_, run)| {
         let right = match run.claim {
             Claim::Before(right) => right,

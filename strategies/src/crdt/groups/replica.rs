@@ -473,7 +473,7 @@ impl Replica for GroupReplica {
         let Ok(at) = self.peer(peer) else { return Pending::default() };
         let peer = &self.peers[at];
         let waits = peer.greeted && !peer.answered;
-        if self.protocol == Protocol::State {
+        if self.protocol == Protocol::State && !self.begins_again(peer) {
             let base = match self.transport {
                 Transport::Session => &peer.offered,
                 Transport::Datagram => &peer.known,

@@ -77,7 +77,8 @@ impl GroupReplica {
 
     /// A replica that waits for nobody made an edit, up to this dot.
     pub(super) fn compact_alone(&mut self, first: Dot, last: Dot, out: &mut Outbox) {
-        if self.members.is_alone() && first.counter / ALONE_DOTS != (last.counter + 1) / ALONE_DOTS {
+        if self.members.is_alone() && first.counter / ALONE_DOTS != (last.counter + 1) / ALONE_DOTS
+        {
             self.compact(out);
         }
     }

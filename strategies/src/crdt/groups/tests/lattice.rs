@@ -245,7 +245,7 @@ fn states_join_as_the_groups_behind_them_do() {
             let effects = &mut Effects::default();
             let states = from.cells.states().iter();
             let theirs = states.map(|(cell, state)| (*cell, (state.clone(), ()))).collect();
-            join_state(&mut joined.cells, &mut joined.have, &theirs, &from.have, effects)
+            join_state(&mut joined.cells, &mut joined.have, &theirs, (&from.have, false), effects)
                 .expect("honest states");
             joined
         };

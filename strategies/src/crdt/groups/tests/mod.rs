@@ -2,6 +2,7 @@
 //! and the reports agree with it. And the lattice that they exchange parts of.
 
 mod lattice;
+mod stable;
 mod wire;
 mod world;
 

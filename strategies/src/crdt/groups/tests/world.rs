@@ -257,7 +257,9 @@ impl World {
             let mut spoke = false;
             for (a, b) in self.pairs() {
                 for (from, to) in [(a, b), (b, a)] {
-                    let owed = self.replicas[from].pending(ReplicaId(to as u32)).edits > 0;
+                    let present = self.is_present(from) && self.is_present(to);
+                    let pending = self.replicas[from].pending(ReplicaId(to as u32));
+                    let owed = present && pending.edits > 0;
                     let repairs = self.transport == Transport::Datagram && round == 0;
                     if owed || repairs {
                         spoke = true;
