@@ -54,19 +54,19 @@ impl GroupReplica {
     pub(super) fn begin_again(&mut self, from: ReplicaId, retyped: Retyped, out: &mut Outbox) {
         self.agent = self.agent.next();
         for (cell, lacking) in retyped {
-            let (mut typed, mut last) = (0, Dot::NONE);
+            // What stands behind the same character is typed on; where a deleted one is, typing goes before it.
+            let (mut at, mut last) = (0, Dot::NONE);
             for (anchor, text) in lacking {
-                if anchor != last {
-                    (typed, last) = (0, anchor);
-                }
                 let Some(now) = self.cells.text(cell) else { continue };
-                out.work(now.items() as u64);
-                let behind = if anchor.is_none() { 0 } else { now.position_behind(anchor) };
+                if anchor != last {
+                    out.work(now.items() as u64);
+                    (at, last) = (now.position_behind(anchor), anchor);
+                }
                 let first = Dot { agent: self.agent, counter: self.have.get(self.agent) + 1 };
                 let len = char_count(&text);
-                self.cells.type_at(cell, behind + typed, first, text);
+                self.cells.type_at(cell, at, first, text);
                 self.have.raise(self.agent, first.counter + len as u64 - 1);
-                typed += len;
+                at += len;
             }
             self.whole.touch(cell);
         }
