@@ -276,6 +276,7 @@ const LEFT_OUT: &[(&str, &str)] = &[(
     "four writers who never pause: a history without a last common ancestor in which merging takes ever longer, many minutes here",
 )];
 
+#[expect(clippy::disallowed_methods, reason = "a filter for whoever measures by hand")]
 fn check(shape: Shape, support: impl Fn(&Profile) -> Support) {
     let only = std::env::var("RECONVERGE_STRATEGY").ok();
     let mut wrong = Vec::new();
