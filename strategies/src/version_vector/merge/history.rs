@@ -221,54 +221,36 @@ impl History {
         merged
     }
 
-    /// The same of a counter: what the root says, and what every edit since then changed in what its author was shown. That is what merging
-    /// three-way gives however often histories criss-cross, since `left + right - base` counts each change once.
+    /// The same of a counter: what the root says and all additions since then, but for those that somebody had seen when he deleted the record. That is
+    /// what merging three-way gives however often histories criss-cross, if an addition that two have deleted is gone once.
     fn summed(&self, heads: &[usize], graph: &Graph, work: &mut u64) -> State {
-        let value = |content: &Content| match content {
-            Content::Counter(sum) => *sum,
-            _ => 0,
-        };
-        let mut past: Vec<usize> = graph.past(heads).iter().collect();
-        past.sort_unstable();
+        let past: Vec<usize> = graph.past(heads).iter().collect();
         *work += past.len() as u64;
-        let mut changes = vec![0_i64; graph.len()];
-        let mut sum = 0_i64;
-        let (mut stands_on, mut undone) = (Lineage::new(), Lineage::new());
-        let brought = |place: usize, into: &mut Lineage| match place.checked_sub(1) {
-            None => into.extend(&self.root.state.stands_on),
-            Some(at) => {
-                into.extend(&self.line[at].also);
-                into.insert(self.line[at].edit);
-            }
-        };
-        for place in past {
-            let state = self.state(place);
-            changes[place] = match place.checked_sub(1).map(|at| &self.line[at]) {
-                None => value(&state.content),
-                Some(Node { step: Step::Add(amount), .. }) => *amount,
-                Some(node) => {
-                    let seen = graph.past(&self.places(&node.parents));
-                    *work += seen.iter().count() as u64;
-                    let mut before = Lineage::new();
-                    seen.iter().for_each(|place| brought(place, &mut before));
-                    before.minus(&state.stands_on).for_each(|edit| {
-                        undone.insert(edit);
-                    });
-                    if !state.stands_on.contains(node.edit) {
-                        undone.insert(node.edit);
-                    }
-                    let shown = seen.iter().map(|place| changes[place]);
-                    value(&state.content).wrapping_sub(shown.fold(0, i64::wrapping_add))
+        let mut undone = vec![false; graph.len()];
+        for node in past.iter().filter_map(|place| Some(&self.line[place.checked_sub(1)?])) {
+            if !matches!(node.step, Step::Add(_)) {
+                for place in graph.past(&self.places(&node.parents)).iter() {
+                    undone[place] = true;
+                    *work += 1;
                 }
-            };
-            sum = sum.wrapping_add(changes[place]);
-            brought(place, &mut stands_on);
+            }
         }
-        let mut left = Lineage::new();
-        stands_on.minus(&undone).for_each(|edit| {
-            left.insert(edit);
-        });
-        State { content: Content::Counter(sum), stands_on: left }
+        let (mut sum, mut stands_on) = (0_i64, Lineage::new());
+        for place in past.into_iter().filter(|place| !undone[*place]) {
+            match (place.checked_sub(1).map(|at| &self.line[at]), self.state(place)) {
+                (Some(Node { step: Step::Add(amount), edit, also, .. }), _) => {
+                    sum = sum.wrapping_add(*amount);
+                    stands_on.extend(also);
+                    stands_on.insert(*edit);
+                }
+                (_, State { content: Content::Counter(own), stands_on: own_edits }) => {
+                    sum = sum.wrapping_add(*own);
+                    stands_on.extend(own_edits);
+                }
+                _ => {}
+            }
+        }
+        State { content: Content::Counter(sum), stands_on }
     }
 
     /// What somebody is shown who has seen these places last, and how many events he has seen.
