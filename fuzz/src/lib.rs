@@ -27,6 +27,7 @@ pub fn prepare(target: Target) {
     fuzzing::prepare();
     let Some(dir) = std::env::var_os("FUZZ_SEEDS").map(PathBuf::from) else { return };
     for (n, seed) in fuzzing::seeds(target).into_iter().enumerate() {
-        std::fs::write(dir.join(format!("seed-{n:04}")), seed).expect("a folder that can be written to");
+        std::fs::write(dir.join(format!("seed-{n:04}")), seed)
+            .expect("a folder that can be written to");
     }
 }

@@ -11,12 +11,18 @@ mod allocation;
 mod broken;
 #[path = "laws/editor.rs"]
 mod editor;
+#[path = "laws/explorer.rs"]
+mod explorer;
 #[path = "laws/harness.rs"]
 mod harness;
 #[path = "laws/hostile.rs"]
 mod hostile;
 #[path = "laws/keep.rs"]
 mod keep;
+#[path = "laws/kinds.rs"]
+mod kinds;
+#[path = "laws/merges.rs"]
+mod merges;
 #[path = "laws/naive.rs"]
 mod naive;
 #[path = "laws/older.rs"]
@@ -33,6 +39,7 @@ mod toy;
 mod wander;
 
 use reconverge_strategies::{Law, Strategy, registry};
+use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -132,6 +139,9 @@ fn over(strategies: Vec<&'static dyn Strategy>, law: Law, check: Check) {
             .flat_map(|worker| worker.join().expect("a judge does not panic"))
             .collect()
     });
+    // Past what captures the output of tests that pass.
+    let (ran, count) = (keep::RAN.load(Ordering::Relaxed), judged.len());
+    let _ = writeln!(std::io::stderr(), "{law:?} of {count} strategies; {ran} random cases so far");
     assert!(failures.is_empty(), "{law:?}:\n{}", failures.join("\n"));
 }
 

@@ -82,7 +82,8 @@ fn situations_of(strategy: &'static dyn Strategy) -> Vec<Situation> {
         for n in [0, count - 1] {
             let stage = Stage::new(strategy, topology, transport, count);
             let words = format!("{} in a {stage}", strategy.name());
-            let (clock, saved, arrivals) = live(&stage, n).unwrap_or_else(|e| panic!("{words}: {e}"));
+            let (clock, saved, arrivals) =
+                live(&stage, n).unwrap_or_else(|e| panic!("{words}: {e}"));
             situations.push(Situation { stage, n, clock, saved, arrivals });
         }
     }

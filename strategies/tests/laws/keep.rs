@@ -8,9 +8,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reconverge_strategies::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Random histories for each law, setting and strategy; raise it to search longer.
-const CASES: u64 = 100;
+/// Random histories of each strategy in all laws together, at least; `RECONVERGE_CASES` may say otherwise.
+const CASES: u64 = 10_000;
+/// So often the laws call [`over_cases`].
+const CALLS: u64 = 12;
 /// Steps of the longest of them.
 const STEPS: usize = 100;
 
@@ -21,13 +24,18 @@ pub fn over_cases(
     body: impl Fn(&mut World<'_>, &mut ChaCha8Rng, usize) -> Result<(), String>,
 ) -> Result<(), String> {
     let profile = strategy.profile();
-    if settings(&profile, clients, 0).is_empty() {
+    let settings_count = settings(&profile, clients, 0).len() as u64;
+    if settings_count == 0 {
         return Err(String::from("the profile supports no topology over any transport"));
     }
-    for seed in 0..CASES {
+    let cases = std::env::var_os("RECONVERGE_CASES").map_or(CASES, |said| {
+        said.to_str().and_then(|said| said.parse().ok()).expect("RECONVERGE_CASES is a number")
+    });
+    let seeds = cases.div_ceil(CALLS * settings_count).max(1);
+    for seed in 0..seeds {
         for (topology, transport, count) in settings(&profile, clients, seed as usize) {
             let stage = Stage::new(strategy, topology, transport, count);
-            let steps = 3 + seed as usize * STEPS / CASES as usize;
+            let steps = 3 + seed as usize * STEPS / seeds as usize;
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut world = World::new(&stage, &mut rng);
             let case = catch_unwind(AssertUnwindSafe(|| body(&mut world, &mut rng, steps)));
@@ -35,10 +43,14 @@ pub fn over_cases(
             verdict.map_err(|what| {
                 format!("{stage}, seed {seed}, {steps} steps: {what}\n{}", world.history())
             })?;
+            RAN.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(())
 }
+
+/// Random histories that were lived through.
+pub static RAN: AtomicU64 = AtomicU64::new(0);
 
 /// What a panic said.
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

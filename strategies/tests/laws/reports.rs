@@ -44,10 +44,15 @@ impl Reports {
         }
     }
 
+    /// An edit was made somewhere.
+    pub fn made(&mut self, id: EditId, edit: &Edit) {
+        self.made.entry(id).or_insert_with(|| Made { edit: edit.clone(), refused: false });
+    }
+
     /// Takes in what a replica said when something happened to it.
     pub fn take(&mut self, n: usize, event: &Event, outputs: &[Output]) -> Result<(), String> {
         if let Event::Edit { id, edit } = event {
-            self.made.insert(*id, Made { edit: edit.clone(), refused: false });
+            self.made(*id, edit);
             if !self.shows_late {
                 self.standing[n].insert(*id, Standing::Shown);
             }
