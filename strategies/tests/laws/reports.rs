@@ -153,11 +153,17 @@ impl Reports {
 
     /// Once all is settled: has every replica reported every edit, or what took its place? Not asked of a deletion: what took its
     /// place in one cell may have come from one replica and in another cell from another, so that nobody saw all of it go.
-    pub fn check_complete(&self) -> Result<(), String> {
+    ///
+    /// With `twins`, somebody who reported the very same edit by another author has reported both: where contents name what is kept (as in
+    /// revision trees) two authors who do the same to the same make one thing.
+    pub fn check_complete(&self, twins: bool) -> Result<(), String> {
         for n in 0..self.standing.len() {
             for (edit, made) in &self.made {
                 let asked = !made.refused && !matches!(made.edit, Edit::Delete { .. });
-                if asked && !self.accounted(*edit, n) {
+                let twin = |(other, also): (&EditId, &Made)| {
+                    also.edit == made.edit && self.accounted(*other, n)
+                };
+                if asked && !self.accounted(*edit, n) && !(twins && self.made.iter().any(twin)) {
                     return Err(format!(
                         "{} reported neither {edit} nor anything that took its place",
                         id(n)
