@@ -507,9 +507,11 @@ impl Store for Cells {
                 if let Some(held) = self.cells.get_mut(&cell) {
                     replace(&mut held.stamp);
                 }
-                // It was deleted after it had arrived.
-                if let (None, Some(tombstone)) = (time, self.tombstones.get(&cell.record))
+                // It was deleted after it had arrived: so the authority says, or the number that comes behind the deletion.
+                let stamp = self.held_stamp(cell);
+                if let Some(tombstone) = self.tombstones.get(&cell.record)
                     && tombstone.stamp.pending().is_none()
+                    && (time.is_none() || stamp < tombstone.stamp)
                 {
                     self.drop_cell(cell, tombstone.edit, out);
                 }

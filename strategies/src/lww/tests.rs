@@ -325,6 +325,27 @@ fn a_write_that_arrived_does_not_arrive_again_when_its_session_is_lost() {
 }
 
 #[test]
+fn a_number_that_comes_behind_the_deletion_it_precedes_brings_nothing_back() {
+    let mut net = Net::new(&Lww::SERVER_ORDER, Topology::Star, Transport::Datagram, 3);
+    net.open(1, 0);
+    net.open(2, 0);
+    net.settle("start");
+    net.put(1, 0, "first");
+    net.sync(1, 0);
+    net.deliver(1, 0, 0, false);
+    net.edit(2, Edit::Delete { record: RecordId(0) });
+    net.sync(2, 0);
+    net.deliver(2, 0, 0, false);
+    net.sync(0, 1);
+    assert_eq!(net.in_flight(0, 1), 2, "the number of the write, and the deletion");
+    net.deliver(0, 1, 1, false);
+    net.deliver(0, 1, 0, false);
+    net.settle("end");
+    assert_eq!(net.register(1, 0), None);
+    net.audit("end");
+}
+
+#[test]
 fn a_critical_field_keeps_rivals_and_asks() {
     let mut net =
         Net::with_critical(&Lww::PROMPT, Topology::Star, Transport::Session, 3, &[REGISTER]);

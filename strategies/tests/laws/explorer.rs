@@ -144,6 +144,14 @@ impl<'s> Explorer<'s> {
         Ok(())
     }
 
+    /// What the dialling sides said when the links opened arrives, answers included.
+    pub fn greet(&mut self, state: &mut State) -> Result<(), String> {
+        let mut delivered = BTreeMap::new();
+        delivered.extend(self.stage.directions().into_iter().map(|ends| (ends, 0)));
+        let links = self.stage.links();
+        links.into_iter().try_for_each(|(a, b)| self.drain(state, &mut delivered, a, b))
+    }
+
     /// All edits of the plan are made, one after another, before anything else happens.
     pub fn make_all(&mut self, state: &mut State) -> Result<(), String> {
         (0..self.plan.len()).try_for_each(|place| self.make(state, place))
