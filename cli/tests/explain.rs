@@ -43,10 +43,9 @@ fn lists() {
         let found = strategies.lines().find(|line| line.contains(name));
         found.expect("it is listed").to_owned()
     };
-    assert!(
-        line("lww/hlc")
-            .ends_with("[register ~counter ~set ~text; star mesh graph; session datagram]")
-    );
+    assert!(line("lww/hlc").ends_with(
+        "[register ~counter ~set ~text; star mesh graph; session datagram memory loss]"
+    ));
     assert!(line("online-only").ends_with("[register counter set text; star; session]"));
 }
 

@@ -23,7 +23,14 @@ use crate::version_vector::vector::{Actor, Dot, Vector};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where histories criss-cross more often than this, the oldest common ancestor stands for the merge of several.
-const DEEPEST: usize = 6;
+const DEEPEST: usize = 3;
+
+/// Merges under way: how deep, and those that are known.
+#[derive(Debug, Default)]
+struct Merging {
+    depth: usize,
+    known: BTreeMap<Vec<usize>, State>,
+}
 
 /// One edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +201,56 @@ impl History {
     }
 
     /// The merge of some places that do not follow each other.
-    fn merged(&self, heads: &[usize], graph: &Graph, depth: usize, work: &mut u64) -> State {
+    fn merged(&self, heads: &[usize], graph: &Graph, work: &mut u64) -> State {
+        match self.kind {
+            FieldKind::Counter if heads.len() > 1 => self.summed(heads, graph, work),
+            FieldKind::Set if heads.len() > 1 => self.gathered(heads, graph, work),
+            _ => self.merged_at(heads, graph, &mut Merging::default(), work),
+        }
+    }
+
+    /// The same of a set: what was ever put in, but for what somebody took out who had seen it put in.
+    fn gathered(&self, heads: &[usize], graph: &Graph, work: &mut u64) -> State {
+        let mut there: BTreeMap<&Value, Vec<usize>> = BTreeMap::new();
+        for place in graph.past(heads).iter() {
+            *work += 1;
+            let step = place.checked_sub(1).map(|at| &self.line[at].step);
+            if let Some(at) = place.checked_sub(1)
+                && !matches!(step, Some(Step::Change { removed, .. }) if removed.is_empty())
+            {
+                let seen = graph.past(&self.places(&self.line[at].parents));
+                let takes_out = |element: &Value| match step {
+                    Some(Step::Change { removed, .. }) => removed.contains(element),
+                    _ => true,
+                };
+                *work += there.len() as u64;
+                for (_, puts) in there.iter_mut().filter(|(element, _)| takes_out(element)) {
+                    puts.retain(|put| !seen.has(*put));
+                }
+            }
+            match (step, &self.state(place).content) {
+                (Some(Step::Change { inserted, .. }), _) => {
+                    inserted.iter().for_each(|new| there.entry(new).or_default().push(place));
+                }
+                (_, Content::Set(elements)) => {
+                    elements.iter().for_each(|new| there.entry(new).or_default().push(place));
+                }
+                _ => {}
+            }
+        }
+        let elements = there.into_iter().filter(|(_, puts)| !puts.is_empty());
+        let content = Content::Set(elements.map(|(element, _)| element.clone()).collect());
+        State { content, stands_on: Lineage::new() }
+    }
+
+    /// The same of anything, three-way.
+    fn merged_at(
+        &self,
+        heads: &[usize],
+        graph: &Graph,
+        merging: &mut Merging,
+        work: &mut u64,
+    ) -> State {
         let Some((first, others)) = heads.split_first() else {
             return State { content: self.kind.empty(), stands_on: Lineage::new() };
         };
@@ -202,22 +258,25 @@ impl History {
         if others.is_empty() {
             return merged;
         }
-        if self.kind == FieldKind::Counter {
-            return self.summed(heads, graph, work);
+        if let Some(known) = merging.known.get(heads) {
+            return known.clone();
         }
         let mut past = graph.past(&[*first]);
         for head in others {
             let theirs = graph.past(&[*head]);
             let mut tops = self.ranked(graph.tops(&past.common(&theirs)));
-            if depth == DEEPEST {
+            if merging.depth == DEEPEST {
                 tops = tops.split_off(tops.len().saturating_sub(1));
             }
-            let base = self.merged(&tops, graph, depth + 1, work);
+            merging.depth += 1;
+            let base = self.merged_at(&tops, graph, merging, work);
+            merging.depth -= 1;
             let (both, cost) = merge(&base, &merged, self.state(*head));
             merged = both;
             *work += cost + graph.len() as u64;
             past.add(&theirs);
         }
+        merging.known.insert(heads.to_vec(), merged.clone());
         merged
     }
 
@@ -260,7 +319,7 @@ impl History {
         }
         let graph = self.graph();
         let heads = self.ranked(parents.to_vec());
-        let state = self.merged(&heads, &graph, 0, work);
+        let state = self.merged(&heads, &graph, work);
         let one = |place: usize| if place == 0 { self.root.events } else { 1 };
         let events = graph.past(&heads).iter().map(one).fold(0, u64::saturating_add);
         (state, events)
@@ -523,8 +582,9 @@ impl History {
         self.line.iter_mut().for_each(|node| node.holders.retain(|holder| *holder != by));
     }
 
-    /// Forgets what every member has. Returns the cost.
-    pub fn settle(&mut self, members: &BTreeSet<ReplicaId>) -> u64 {
+    /// Forgets what every member has. Returns the cost. While somebody `is_missing` who was a member, it is remembered which edits took something out of a set or
+    /// text: he must be told of them when he is back.
+    pub fn settle(&mut self, members: &BTreeSet<ReplicaId>, is_missing: bool) -> u64 {
         let everybody =
             |node: &Node| members.iter().all(|member| node.holders.binary_search(member).is_ok());
         let stable: Vec<usize> =
@@ -534,17 +594,17 @@ impl History {
         }
         let graph = self.graph();
         if let Some(at) = stable.into_iter().find(|at| graph.divides(*at + 1)) {
-            self.move_root(at, &graph);
+            self.move_root(at, &graph, is_missing);
         }
         (self.line.len() + 1) as u64
     }
 
     /// Somebody else has this root: it becomes the root here, if it is here and everything else either led to it or follows it.
-    pub fn follow_root(&mut self, dot: Dot) {
+    pub fn follow_root(&mut self, dot: Dot, is_missing: bool) {
         let Some(place) = self.place(dot).filter(|place| *place > 0) else { return };
         let graph = self.graph();
         if graph.divides(place) {
-            self.move_root(place - 1, &graph);
+            self.move_root(place - 1, &graph, is_missing);
         }
     }
 
@@ -563,7 +623,7 @@ impl History {
         Some(Root { dot, events, edit, vector, state, pieces, pieces_kept })
     }
 
-    fn move_root(&mut self, at: usize, graph: &Graph) {
+    fn move_root(&mut self, at: usize, graph: &Graph, is_missing: bool) {
         let past = graph.past(&[at + 1]);
         let line = std::mem::take(&mut self.line);
         let mut root = None;
@@ -573,6 +633,10 @@ impl History {
                 continue;
             }
             self.root.vector.raise(node.dot);
+            if is_missing && node.step.takes_out() {
+                let edits = node.also.iter().chain([node.edit]);
+                self.root.pieces.extend(edits.map(|edit| (edit, None)));
+            }
             let pieces = node.step.inserted();
             self.root.pieces.extend(pieces.into_iter().map(|piece| (node.edit, Some(piece))));
             root = Some(node);
@@ -606,7 +670,7 @@ impl History {
             ([only], _) => self.view_of(self.edit_at(*only), self.state(*only).clone()),
             (_, FieldKind::Register) => self.rivals(&heads, work),
             _ => {
-                let state = self.merged(&heads, &self.graph(), 0, work);
+                let state = self.merged(&heads, &self.graph(), work);
                 self.view_of(self.edit_at(heads[0]), state)
             }
         };

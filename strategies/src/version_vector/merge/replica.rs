@@ -27,6 +27,8 @@ pub struct MergeReplica {
     schema: Schema,
     /// Everybody whose having an edit counts, in order.
     members: BTreeSet<ReplicaId>,
+    /// How many members there were at first.
+    seats: usize,
     cells: BTreeMap<Cell, History>,
     /// By ascending id.
     peers: Vec<Neighbour>,
@@ -73,6 +75,7 @@ impl MergeReplica {
             transport: seat.transport,
             schema: seat.schema.clone(),
             members: seat.members.iter().copied().collect(),
+            seats: seat.members.len(),
             cells: BTreeMap::new(),
             peers: Vec::new(),
             deletes: RecentDeletes::default(),
@@ -268,7 +271,7 @@ impl MergeReplica {
                 node
             })
             .collect();
-        history.follow_root(root);
+        history.follow_root(root, self.members.len() < self.seats);
         let mut push_root = false;
         let mut adopted = None;
         let mut pieces_there = Lineage::new();
@@ -352,7 +355,7 @@ impl MergeReplica {
         work: &mut u64,
     ) {
         let history = self.cells.get_mut(&cell).expect("a part of it came");
-        *work += history.settle(&self.members);
+        *work += history.settle(&self.members, self.members.len() < self.seats);
         for neighbour in &mut self.peers {
             let Neighbour { peer, rootless, .. } = neighbour;
             if peer.id != from && rebased {
@@ -401,9 +404,9 @@ impl MergeReplica {
             neighbour.ahead.insert(cell, remark.heads);
             neighbour.catch_up(cell, &mut self.cells);
             let Some(history) = self.cells.get_mut(&cell) else { continue };
-            out.work(1 + history.settle(&self.members));
+            out.work(1 + history.settle(&self.members, self.members.len() < self.seats));
             if let Some(root) = remark.root {
-                history.follow_root(root);
+                history.follow_root(root, self.members.len() < self.seats);
             }
         }
     }

@@ -132,6 +132,15 @@ impl Step {
         State { content, stands_on }
     }
 
+    /// Whether it took something out of a set or text, and not all of it.
+    pub fn takes_out(&self) -> bool {
+        match self {
+            Step::Change { removed, .. } => !removed.is_empty(),
+            Step::Splice { delete, .. } => *delete > 0,
+            _ => false,
+        }
+    }
+
     /// The words or elements that it brought into a set or text.
     pub fn inserted(&self) -> Vec<Value> {
         match self {
