@@ -88,7 +88,10 @@ fn parts_converge_on_every_graph() {
                     continue;
                 }
                 assert!(figures(row).kills > Some(0), "{what}");
-                assert_parted(&scenario, &finished, &what);
+                // Rumors alone leave something out.
+                if !strategy.profile().is_probabilistic() {
+                    assert_parted(&scenario, &finished, &what);
+                }
             }
         }
     }

@@ -273,24 +273,38 @@ fn a_replica_without_its_memory_is_told_all_again() {
 }
 
 #[test]
-fn an_answer_leaves_other_fields_open_and_deletes_what_says_the_same() {
+fn an_answer_settles_the_record_and_deletes_the_losers() {
     let mut world = World::new(1000, 2);
     for n in 0..2 {
         world.edit(n, put(0, ["left", "right"][n]));
         world.edit(n, add(0, 1 + n as i64));
     }
     world.meet_all();
-    for (field, content) in [(0, Content::Register(Some("both".into()))), (1, Content::Counter(3))]
-    {
-        let Some(Shown::Conflict(alternatives)) = world.cell(0, cell(0, field)) else {
-            panic!("no conflict in field {field}: {:?}", world.shown(0));
-        };
-        let seen = alternatives.iter().map(|alternative| alternative.mark).collect();
-        world.edit(0, Edit::Resolve { cell: cell(0, field), content: content.clone(), seen });
+    let seen = |world: &World, n: usize, field| match world.cell(n, cell(0, field)) {
+        Some(Shown::Conflict(alternatives)) => {
+            alternatives.iter().map(|alternative| alternative.mark).collect()
+        }
+        other => panic!("no conflict in field {field}: {other:?}"),
+    };
+    // Both answer at the same time, again and again: there are never more rivals than users.
+    for round in 0..10 {
+        for n in 0..2 {
+            let content = Content::Register(Some(format!("both {n} {round}").into()));
+            let seen = seen(&world, n, 0);
+            world.edit(n, Edit::Resolve { cell: cell(0, 0), content, seen });
+        }
         world.meet_all();
-        world.agree("after an answer");
-        assert_eq!(world.cell(1, cell(0, field)), Some(Shown::Settled(content)));
+        world.agree("after two answers");
+        let shown = world.cell(0, cell(0, 0)).expect("something");
+        assert_eq!(shown.contents().count(), 2, "round {round}");
     }
+    let content = Content::Register(Some("settled".into()));
+    let seen = seen(&world, 0, 0);
+    world.edit(0, Edit::Resolve { cell: cell(0, 0), content: content.clone(), seen });
+    world.meet_all();
+    world.agree("after an answer");
+    assert_eq!(world.cell(1, cell(0, 0)), Some(Shown::Settled(content)));
+    assert!(matches!(world.cell(1, cell(0, 1)), Some(Shown::Settled(Content::Counter(_)))));
 }
 
 #[test]
