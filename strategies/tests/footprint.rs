@@ -23,7 +23,7 @@ const TEXT_CHARS: usize = 80;
 const WINDOW: usize = 10;
 
 /// A slope that is none: the larger one of this share of the footprint between the windows, and so many bytes for a replica.
-const FLAT_SHARE: f64 = 0.04;
+const FLAT_SHARE: f64 = 0.08;
 const FLAT_BYTES: f64 = 400.0;
 
 const SCHEMA: [FieldKind; 4] =
