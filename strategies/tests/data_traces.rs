@@ -63,9 +63,14 @@ fn trace(path: &str) -> Trace {
 
 /// Every strategy that serves texts over sessions.
 fn strategies() -> Vec<&'static dyn Strategy> {
+    // Open: these have not been through all traces yet.
+    const OPEN: [&str; 4] =
+        ["version-vector/merge", "revision-tree", "gossip/rumor", "gossip/rumor-only"];
     let serves = |strategy: &&&dyn Strategy| {
         let profile = strategy.profile();
-        profile.text.unsupported().is_none() && profile.session.unsupported().is_none()
+        !OPEN.contains(&strategy.name())
+            && profile.text.unsupported().is_none()
+            && profile.session.unsupported().is_none()
     };
     registry().iter().filter(serves).copied().collect()
 }
