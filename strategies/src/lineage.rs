@@ -132,29 +132,49 @@ impl Lineage {
         })
     }
 
-    /// The edits that are in this set and not in the other, in order. One pass over the ranges of both; ranges that lie within
-    /// one of the other's are skipped as a whole.
+    /// The edits that are in this set and not in the other, in order.
     pub fn minus<'a>(&'a self, other: &'a Lineage) -> impl Iterator<Item = EditId> + 'a {
+        self.ranges_minus(other).flat_map(|(first, last)| {
+            (first.sequence..=last).map(move |sequence| EditId { origin: first.origin, sequence })
+        })
+    }
+
+    /// The same as a set.
+    pub fn difference(&self, other: &Lineage) -> Lineage {
+        Lineage { ranges: self.ranges_minus(other).collect() }
+    }
+
+    /// The same as ranges. One pass over the ranges of both, however many edits they hold.
+    fn ranges_minus<'a>(&'a self, other: &'a Lineage) -> impl Iterator<Item = (EditId, u64)> + 'a {
         let mut theirs = other.ranges.as_slice();
-        self.ranges.iter().flat_map(move |(first, last)| {
-            while theirs.get(1).is_some_and(|(start, _)| start <= first) {
-                theirs = &theirs[1..];
+        self.ranges.iter().flat_map(move |&(first, last)| {
+            let origin = first.origin;
+            while let Some(((start, end), rest)) = theirs.split_first()
+                && (start.origin < origin || start.origin == origin && *end < first.sequence)
+            {
+                theirs = rest;
             }
-            let covered_to = match theirs.first() {
-                Some((start, end)) if start <= first && start.origin == first.origin => {
-                    (*end >= first.sequence).then_some(*end)
+            let (mut theirs, mut left) = (theirs, Some(first.sequence));
+            std::iter::from_fn(move || {
+                loop {
+                    let from = EditId { origin, sequence: left? };
+                    match theirs.split_first() {
+                        Some(((start, end), rest))
+                            if start.origin == origin && start.sequence <= last =>
+                        {
+                            theirs = rest;
+                            left = (*end < last).then(|| *end + 1);
+                            if start.sequence > from.sequence {
+                                return Some((from, start.sequence - 1));
+                            }
+                        }
+                        _ => {
+                            left = None;
+                            return Some((from, last));
+                        }
+                    }
                 }
-                _ => None,
-            };
-            let from = match covered_to {
-                Some(end) if end >= *last => None,
-                Some(end) => Some(end + 1),
-                None => Some(first.sequence),
-            };
-            from.into_iter()
-                .flat_map(|from| from..=*last)
-                .map(|sequence| EditId { origin: first.origin, sequence })
-                .filter(|id| !other.contains(*id))
+            })
         })
     }
 
@@ -221,7 +241,10 @@ mod tests {
             assert!(a.0.iter().eq(a.1.iter().copied()), "seed {seed}");
             assert_eq!(a.0.len(), a.1.len() as u64, "seed {seed}");
             assert!(a.0.minus(&b.0).eq(a.1.difference(&b.1).copied()), "seed {seed}");
+            let difference = a.0.difference(&b.0);
+            assert!(difference.iter().eq(a.0.minus(&b.0)), "seed {seed}");
             assert_eq!(Lineage::from_ranges(a.0.ranges().to_vec()).as_ref(), Some(&a.0));
+            assert_eq!(Lineage::from_ranges(difference.ranges().to_vec()), Some(difference));
             let mut union = a.0.clone();
             union.extend(&b.0);
             assert!(union.iter().eq(a.1.union(&b.1).copied()), "seed {seed}");

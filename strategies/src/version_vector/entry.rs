@@ -13,8 +13,9 @@ use crate::document::{Content, Edit, EditId, ReplicaId, Value};
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
-/// After so many edits by this replica's user those of which nothing is to be seen are left out.
-const NOTES: u32 = 8;
+/// After so many edits by this replica's user, or a quarter of those that are kept where that is more, those of which nothing is to be seen
+/// are left out.
+const NOTES: usize = 8;
 
 /// One cell.
 #[derive(Clone, Debug, Default)]
@@ -114,9 +115,10 @@ impl Entry {
     /// Versions have gone whose stories not everybody around has been told: the one that came in their place carries them on, since its
     /// author may have forgotten them. `shown` are the edits whose versions were here before.
     pub fn inherit(&mut self, shown: &[EditId], gone: &[Version]) {
-        let known = |edit| self.object.versions.iter().any(|version| version.story.knows(edit));
+        let mut known = Lineage::new();
+        self.object.versions.iter().for_each(|version| version.story.add_to(&mut known));
         let left: Vec<(EditId, bool)> =
-            gone.iter().flat_map(|v| v.story.all()).filter(|(edit, _)| !known(*edit)).collect();
+            gone.iter().flat_map(|version| version.story.minus(&known)).collect();
         let versions = &mut self.object.versions;
         let new = versions.iter().position(|version| !shown.contains(&version.edit));
         if let Some(heir) = versions.get_mut(new.unwrap_or(0)) {
@@ -144,7 +146,7 @@ impl Entry {
             return;
         }
         self.object.versions.iter_mut().for_each(|version| version.story.settle());
-        if self.noted < NOTES {
+        if (self.noted as usize) < NOTES.max(self.own.len() / 4) {
             return;
         }
         self.noted = 0;

@@ -96,7 +96,7 @@ pub fn report_news(
     let preferred = preferred_of(now.iter().copied());
     let mut came = Lineage::new();
     for version in &new {
-        for (edit, is_delete) in version.story.all().filter(|(edit, _)| !seen.knows(*edit)) {
+        for (edit, is_delete) in version.story.news(seen) {
             if !came.insert(edit) {
                 continue;
             }

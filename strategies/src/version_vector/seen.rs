@@ -13,8 +13,9 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn knows(&self, edit: EditId) -> bool {
-        self.last.get(&edit.origin).is_some_and(|last| edit.sequence <= *last)
+    /// The first sequence of an origin that is not known.
+    pub fn next(&self, origin: ReplicaId) -> u64 {
+        self.last.get(&origin).map_or(0, |last| last.saturating_add(1))
     }
 
     pub fn add(&mut self, edit: EditId) {

@@ -1,6 +1,7 @@
 //! Which edits a version stands on and which ones it took the place of. For reports only: it rides in cargo, is never looked at
 //! when merging, and costs no work units and no footprint, since the modelled product does not have it.
 
+use super::seen::Seen;
 use crate::contract::{CargoIds, Malformed};
 use crate::document::EditId;
 use crate::lineage::Lineage;
@@ -29,16 +30,33 @@ impl Story {
         [&mut self.stands_on, &mut self.deletes, &mut self.replaced]
     }
 
-    /// The edits that occur in it, each with whether it is a delete.
-    pub fn all(&self) -> impl Iterator<Item = (EditId, bool)> + '_ {
-        let others = self.stands_on.iter().chain(self.replaced.iter());
-        let deletes = self.deletes.iter().map(|edit| (edit, true));
-        deletes.chain(others.map(|edit| (edit, false)))
+    /// The chapters, each with whether its edits are deletes, in the order in which they are reported.
+    fn told(&self) -> [(&Lineage, bool); 3] {
+        [(&self.deletes, true), (&self.stands_on, false), (&self.replaced, false)]
     }
 
-    /// Whether an edit occurs in it.
-    pub fn knows(&self, edit: EditId) -> bool {
-        self.chapters().iter().any(|chapter| chapter.contains(edit))
+    /// The edits that occur in it and were not seen yet, each with whether it is a delete.
+    pub fn news<'a>(&'a self, seen: &'a Seen) -> impl Iterator<Item = (EditId, bool)> + 'a {
+        self.told().into_iter().flat_map(move |(chapter, is_delete)| {
+            chapter.ranges().iter().flat_map(move |(first, last)| {
+                let from = first.sequence.max(seen.next(first.origin));
+                let edit = move |sequence| EditId { origin: first.origin, sequence };
+                (from..=*last).map(move |sequence| (edit(sequence), is_delete))
+            })
+        })
+    }
+
+    /// The edits that occur in it and not among the known ones, each with whether it is a delete.
+    pub fn minus<'a>(&'a self, known: &'a Lineage) -> impl Iterator<Item = (EditId, bool)> + 'a {
+        let chapters = self.told().into_iter();
+        chapters.flat_map(move |(chapter, is_delete)| {
+            chapter.minus(known).map(move |edit| (edit, is_delete))
+        })
+    }
+
+    /// Adds the edits that occur in it.
+    pub fn add_to(&self, known: &mut Lineage) {
+        self.chapters().into_iter().for_each(|chapter| known.extend(chapter));
     }
 
     /// One more edit that it took the place of, or a delete that it respects.
@@ -85,7 +103,7 @@ impl Story {
             all.replaced.extend(&story.replaced);
         }
         stories.for_each(|(story, _)| all.deletes.extend(&story.deletes));
-        all.replaced = difference(&difference(&all.replaced, &all.stands_on), &all.deletes);
+        all.replaced = all.replaced.difference(&all.stands_on).difference(&all.deletes);
         all
     }
 
@@ -148,17 +166,6 @@ impl Story {
         }
         Ok(story)
     }
-}
-
-fn difference(a: &Lineage, b: &Lineage) -> Lineage {
-    if !a.meets(b) {
-        return a.clone();
-    }
-    let mut left = Lineage::new();
-    a.minus(b).for_each(|edit| {
-        left.insert(edit);
-    });
-    left
 }
 
 #[cfg(test)]
