@@ -49,19 +49,10 @@ impl<S: Strategy> Strategy for Partitioned<S> {
         Ok(Box::new(PartitionedReplica { count: seat.partitions.count, parts }))
     }
 
-    /// Without a seat a message does not say whether it is of a part; [`recode_part`] is for those that are.
+    /// Without a seat a message does not say whether it is of a part: this is for documents of one partition.
     fn recode(&self, message: &[u8]) -> Result<Vec<u8>, Malformed> {
         self.0.recode(message)
     }
-}
-
-/// Decodes a message of one part of a partitioned document and encodes it again.
-///
-/// # Errors
-/// [`Malformed`] where the bytes are not a message of this strategy about a partition.
-pub fn recode_part(strategy: &dyn Strategy, message: &[u8]) -> Result<Vec<u8>, Malformed> {
-    let (partition, body) = open(message)?;
-    Ok(address(partition, &strategy.recode(body)?))
 }
 
 /// The partition that a message is about, and what it says.
@@ -110,7 +101,7 @@ fn places<'s>(seat: &'s Seat<'_>) -> impl Iterator<Item = Place> + 's {
             let holds = |replica: &ReplicaId| seat.partitions.holds(*replica, partition);
             replicas.iter().copied().filter(holds).collect()
         };
-        let is_here = |edit: &Edit| seat.partitions.of(record_of(edit)) == partition;
+        let is_here = |edit: &Edit| seat.partitions.of(edit.record()) == partition;
         Place {
             partition,
             peers: holders(seat.peers),
@@ -118,19 +109,6 @@ fn places<'s>(seat: &'s Seat<'_>) -> impl Iterator<Item = Place> + 's {
             genesis: seat.genesis.iter().filter(|(_, edit)| is_here(edit)).cloned().collect(),
         }
     })
-}
-
-/// The record that an edit is about.
-fn record_of(edit: &Edit) -> RecordId {
-    match edit {
-        Edit::Delete { record } => *record,
-        Edit::Put { cell, .. }
-        | Edit::Add { cell, .. }
-        | Edit::Insert { cell, .. }
-        | Edit::Remove { cell, .. }
-        | Edit::Splice { cell, .. }
-        | Edit::Resolve { cell, .. } => cell.record,
-    }
 }
 
 /// A replica of one partition, and who else holds it.
@@ -182,7 +160,7 @@ impl PartitionedReplica {
     }
 
     fn of(&self, record: RecordId) -> PartitionId {
-        PartitionId(record.0 % self.count)
+        Partitions { count: self.count, held: &[] }.of(record)
     }
 }
 
@@ -202,7 +180,7 @@ impl Replica for PartitionedReplica {
         };
         match input {
             Input::Edit { edit, .. } => {
-                let partition = self.of(record_of(edit));
+                let partition = self.of(edit.record());
                 let part = self.at_mut(partition).ok_or(Malformed("a record not held here"))?;
                 part.handle(clock, input, out)
             }
