@@ -43,9 +43,10 @@ fn lists() {
         let found = strategies.lines().find(|line| line.contains(name));
         found.expect("it is listed").to_owned()
     };
-    assert!(line("lww/hlc").ends_with(
+    assert!(line("version-vector/dotted").ends_with(
         "[register ~counter ~set ~text; star mesh graph; session datagram memory loss]"
     ));
+    assert!(line("gossip/rumor").contains("; ~star mesh graph; "));
     assert!(line("online-only").ends_with("[register counter set text; star; session]"));
 }
 

@@ -61,16 +61,13 @@ fn trace(path: &str) -> Trace {
     serde_json::from_slice(&read(path)).expect("the documented format")
 }
 
-/// Every strategy that serves texts over sessions.
+/// Every strategy that serves texts over sessions and brings every edit to everybody.
 fn strategies() -> Vec<&'static dyn Strategy> {
-    // Open: these have not been through all traces yet.
-    const OPEN: [&str; 4] =
-        ["version-vector/merge", "revision-tree", "gossip/rumor", "gossip/rumor-only"];
     let serves = |strategy: &&&dyn Strategy| {
         let profile = strategy.profile();
-        !OPEN.contains(&strategy.name())
-            && profile.text.unsupported().is_none()
+        profile.text.unsupported().is_none()
             && profile.session.unsupported().is_none()
+            && !profile.is_probabilistic()
     };
     registry().iter().filter(serves).copied().collect()
 }
