@@ -7,8 +7,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use reconverge_strategies::{
-    Cell, Clock, Edit, EditId, FieldId, FieldKind, Input, LinkState, Outbox, Output,
-    RecordId, Replica, ReplicaId, Schema, Seat, Strategy, Tick, Transport, WallTime, registry,
+    Cell, Clock, Edit, EditId, FieldId, FieldKind, Input, LinkState, Outbox, Output, RecordId,
+    Replica, ReplicaId, Schema, Seat, Strategy, Tick, Transport, WallTime, registry,
 };
 use std::collections::VecDeque;
 use std::hint::black_box;

@@ -75,12 +75,15 @@ pub fn prepare() {
     situations();
 }
 
-/// The first and the last replica in every setting.
+/// The first and the last replica in every setting; in the first setting as well with the document in two partitions.
 fn situations_of(strategy: &'static dyn Strategy) -> Vec<Situation> {
     let mut situations = Vec::new();
-    for (topology, transport, count) in settings(&strategy.profile(), 2, 1) {
+    let settings = settings(&strategy.profile(), 2, 1).into_iter();
+    let whole = settings.clone().map(|setting| (setting, 1));
+    for ((topology, transport, count), partitions) in whole.chain(settings.take(1).map(|s| (s, 2)))
+    {
         for n in [0, count - 1] {
-            let stage = Stage::new(strategy, topology, transport, count);
+            let stage = Stage::new(strategy, topology, transport, count).in_partitions(partitions);
             let words = format!("{} in a {stage}", strategy.name());
             let (clock, saved, arrivals) =
                 live(&stage, n).unwrap_or_else(|e| panic!("{words}: {e}"));
@@ -238,7 +241,7 @@ fn restore(situation: &Situation, saved: &[u8]) {
 fn look(situation: &Situation, replica: &dyn Replica) -> Vec<u8> {
     let stage = &situation.stage;
     let _ = rendering(replica);
-    let _ = replica.fingerprint(PartitionId(0));
+    let _ = stage.fingerprint(replica);
     let _ = replica.footprint();
     for peer in stage.peers(situation.n) {
         let _ = replica.pending(*peer);

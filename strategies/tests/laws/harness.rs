@@ -199,7 +199,7 @@ impl<'s> World<'s> {
         let replica = &*self.replicas[n];
         let shown = rendering(replica);
         let digest = shown.fingerprint();
-        let fingerprint = replica.fingerprint(PartitionId(0));
+        let fingerprint = self.stage.fingerprint(replica);
         if *self.fingerprints.entry(digest).or_insert(fingerprint) != fingerprint {
             return Err(format!("{}: a rendering has two fingerprints: {shown:?}", id(n)));
         }
@@ -462,7 +462,7 @@ impl<'s> World<'s> {
 
     /// The fingerprints of all replicas.
     pub fn fingerprints(&self) -> Vec<u128> {
-        self.replicas.iter().map(|replica| replica.fingerprint(PartitionId(0))).collect()
+        self.replicas.iter().map(|replica| self.stage.fingerprint(&**replica)).collect()
     }
 
     /// Everybody shows the same, and the reports agree with it.

@@ -43,6 +43,7 @@ pub struct Stage<'s> {
     pub genesis: Vec<(EditId, Edit)>,
     peers: Vec<Vec<ReplicaId>>,
     members: Vec<ReplicaId>,
+    partitions: u32,
 }
 
 /// The identity of the `n`-th replica: neither contiguous nor from zero, since no contract promises that.
@@ -70,7 +71,31 @@ impl<'s> Stage<'s> {
         let schema = schema(&profile);
         let genesis = genesis(&schema);
         let members = (0..count).map(id).collect();
-        Stage { strategy, profile, topology, transport, schema, genesis, peers, members }
+        let partitions = 1;
+        Stage {
+            strategy,
+            profile,
+            topology,
+            transport,
+            schema,
+            genesis,
+            peers,
+            members,
+            partitions,
+        }
+    }
+
+    /// The same network, with the document in so many partitions that everybody holds.
+    #[allow(dead_code, reason = "the fuzzers use it, the laws do not")]
+    pub fn in_partitions(self, partitions: u32) -> Self {
+        Stage { partitions, ..self }
+    }
+
+    /// A number for what a replica shows in all partitions.
+    pub fn fingerprint(&self, replica: &dyn Replica) -> u128 {
+        (0..self.partitions).fold(0, |all: u128, partition| {
+            all.rotate_left(1) ^ replica.fingerprint(PartitionId(partition))
+        })
     }
 
     /// Number of replicas.
@@ -140,7 +165,7 @@ impl<'s> Stage<'s> {
             replica: id(n),
             peers: &self.peers[n],
             members: &self.members,
-            partitions: Partitions::WHOLE,
+            partitions: Partitions { count: self.partitions, held: &[] },
             authority: self.authority().map(id),
             schema: &self.schema,
             genesis: &self.genesis,
