@@ -43,7 +43,7 @@ pub fn price_figure(curves: &[PriceCurve]) -> Figure {
         let y = |work: u64| frame.y((log(work) - f64::from(low)) / f64::from(high - low));
         let x_ticks: Vec<(i32, String)> = sizes.iter().map(|n| (x(*n), n.to_string())).collect();
         let y_ticks: Vec<(i32, String)> = (low..=high)
-            .map(|power| (y(10_u64.pow(power)), thousands(10_u64.pow(power))))
+            .map(|power| (y(10_u64.pow(power)), power_of_ten(10_u64.pow(power))))
             .collect();
         let labels = ("edits of one branch (logarithmic)", "units of work (logarithmic)");
         canvas.axes(frame, (labels.0, &x_ticks), (labels.1, &y_ticks));
@@ -60,12 +60,11 @@ pub fn price_figure(curves: &[PriceCurve]) -> Figure {
     Figure { file_stem: "merge-price".to_owned(), title, reading, svg }
 }
 
-/// A power of ten with its thousands apart.
-fn thousands(mut number: u64) -> String {
-    let mut text = String::new();
-    while number >= 1000 {
-        text.insert_str(0, "\u{202f}000");
-        number /= 1000;
+/// A power of ten: thousands apart, millions as M.
+fn power_of_ten(number: u64) -> String {
+    match number {
+        0..1_000 => number.to_string(),
+        1_000..1_000_000 => format!("{}\u{202f}000", number / 1_000),
+        _ => format!("{} M", number / 1_000_000),
     }
-    format!("{number}{text}")
 }

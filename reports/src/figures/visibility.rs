@@ -5,7 +5,7 @@ use hdrhistogram::Histogram;
 use super::Figure;
 use super::canvas::{Anchor, Canvas, Frame, figure, legend};
 use super::palette::{FAINT, Look, look};
-use crate::comparison::Cell;
+use crate::comparison::{Cell, Group};
 
 /// Ticks that mean something to people, in microseconds.
 const TICKS: [(u64, &str); 16] = [
@@ -38,7 +38,7 @@ pub(super) fn draw(cell: &Cell) -> Figure {
     let subtitle = "Share of (edit, other person's device) pairs that have seen the edit within a given time, over all seeds";
     let height = (150 + 24 * curves.len() as i32).max(470);
     let frame = Frame::beside_legend(height, curves.iter().map(|(name, _, _)| name.as_str()));
-    let svg = figure(height, title, subtitle, |canvas| match range(&curves) {
+    let svg = figure(height, title, subtitle, |canvas| match range(cell) {
         Some((first, last)) => plot(canvas, frame, &curves, first, last),
         None => canvas.label(
             "No edit was seen by anybody else.",
@@ -52,10 +52,17 @@ pub(super) fn draw(cell: &Cell) -> Figure {
     Figure { file_stem: "visibility".to_owned(), title, reading, svg }
 }
 
-/// The ticks that enclose nearly everything: all but the fastest thousandth. `None` of nothing.
-fn range(curves: &[(String, Look, &Histogram<u64>)]) -> Option<(usize, usize)> {
-    let least = curves.iter().map(|(_, _, histogram)| histogram.value_at_quantile(0.001)).min()?;
-    let most = curves.iter().map(|(_, _, histogram)| histogram.max()).max()?;
+/// The ticks that enclose nearly everything: all but the fastest thousandth, and what the oracle sees before anybody else could. `None` of nothing.
+fn range(cell: &Cell) -> Option<(usize, usize)> {
+    let seen = |is_counted: fn(&&Group) -> bool| {
+        let groups = cell.strategies.iter().filter(is_counted);
+        groups.map(|group| &group.distributions.visible).filter(|seen| !seen.is_empty())
+    };
+    let fastest = |is_counted: fn(&&Group) -> bool| {
+        seen(is_counted).map(|histogram| histogram.value_at_quantile(0.001)).min()
+    };
+    let least = fastest(|group| !group.is_oracle()).or_else(|| fastest(|_| true))?;
+    let most = seen(|_| true).map(Histogram::max).max()?;
     let first =
         TICKS.iter().rposition(|(tick, _)| *tick <= least).unwrap_or(0).min(TICKS.len() - 2);
     let last =
