@@ -104,7 +104,7 @@ impl GroupReplica {
 
     /// This replica's whole state.
     fn whole(&mut self, at: usize, cargo: &mut Cargo, out: &mut Outbox) -> Body {
-        out.work(self.whole.refresh(&self.have, &self.cells) + self.whole.elements);
+        out.work(self.whole.refresh(&self.have, &self.cells));
         cargo.elements = self.whole.elements;
         cargo.content_bytes = self.whole.content_bytes;
         let known = &self.peers[at].known;
