@@ -84,6 +84,7 @@ pub(super) fn edits(cell: &Cell) -> Figure {
             }
         },
         largest: Some(100.0),
+        has_oracle: false,
     };
     let reading = "Kept and superseded are fine: superseded edits were overwritten by somebody who had seen them. Surfaced ones wait for \
                    a person to choose. Lost ones were overwritten or dropped although nobody who did so had seen them. Blocked ones were \
@@ -102,6 +103,7 @@ pub(super) fn bytes(cell: &Cell) -> Figure {
         tick: |bytes| human::round(&human::bytes(bytes)),
         note: |_| String::new(),
         largest: None,
+        has_oracle: true,
     };
     let reading = "Short is cheap. Content is what people typed; metadata is what the strategy adds to merge it; the rest is the price \
                    of carrying it, which falls when devices speak less often. A bar with a gap goes on far beyond the axis; its number is right.";
@@ -119,6 +121,7 @@ pub(super) fn energy(cell: &Cell) -> Figure {
         tick: |uj| human::round(&human::energy(uj)),
         note: |_| String::new(),
         largest: None,
+        has_oracle: false,
     };
     let reading = "Short is cheap. A radio costs energy to wake, to transfer, and while it stays awake afterwards (its tail); where \
                    waking and tail dominate, when a device speaks matters more than how much it says. A bar with a gap goes on far beyond the axis; its number is right.";
@@ -141,6 +144,8 @@ struct Chart {
     note: fn(&Group) -> String,
     /// End of the axis where it is fixed.
     largest: Option<f64>,
+    /// Whether the oracle has a bar: of its edits and of energy nothing is known.
+    has_oracle: bool,
 }
 
 impl Chart {
@@ -151,8 +156,8 @@ impl Chart {
                 .map(|(_, _, part)| group.per_edit(part).unwrap_or(0.0) * self.scale)
                 .collect()
         };
-        let bars: Vec<(&Group, Vec<f64>)> =
-            cell.strategies.iter().map(|group| (group, values(group))).collect();
+        let groups = cell.strategies.iter().filter(|group| self.has_oracle || !group.is_oracle());
+        let bars: Vec<(&Group, Vec<f64>)> = groups.map(|group| (group, values(group))).collect();
         let used: Vec<bool> =
             (0..self.parts.len()).map(|part| bars.iter().any(|(_, bar)| bar[part] > 0.0)).collect();
         let legend: Vec<(&str, Ink)> = self
