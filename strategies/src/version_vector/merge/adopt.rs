@@ -1,6 +1,6 @@
 //! Where two have another root: somebody was away for so long that the others went on without him.
 
-use super::history::{History, NewNode, Node, Root, Taken, hold};
+use super::history::{History, Line, NewNode, Node, Root, Taken};
 use super::step::Step;
 use crate::document::{Content, EditId, FieldKind};
 use crate::lineage::Lineage;
@@ -36,8 +36,8 @@ impl History {
         let old = self.clone();
         let known = root.vector.clone();
         self.vector.join(&root.vector);
+        self.line = Line::new(root.dot);
         self.root = root;
-        self.line.clear();
         // What is here already, but does not follow the root by way of what is here, comes later.
         self.vector = known.clone();
         let mut adopted = Adopted::default();
@@ -55,7 +55,7 @@ impl History {
         self.look_at(work);
         let stay = self.stay(&old, &known, actor);
         for node in old.line.iter().filter(|node| stay.contains(&node.dot)) {
-            self.add(node.clone().into_new(), work);
+            self.add(node.to_new(), work);
         }
         self.look_at(work);
         if !known.covers(old.root.dot) {
@@ -70,7 +70,10 @@ impl History {
             } else {
                 let before = old.seen_by(&old.places(&node.parents), work).0.content;
                 let step = old.step(node);
-                if let Some((parents, step)) = self.redo(node, step, &before, &made, work) {
+                let after = old.place(node.dot).map(|place| old.state(place).into_owned().content);
+                let after = after.unwrap_or_else(|| before.clone());
+                let change = (&*before, &*after);
+                if let Some((parents, step)) = self.redo(node, step, change, &made, work) {
                     let name = (node.edit, node.also.clone());
                     made.insert(node.dot, self.mint(actor, name, parents, step, work));
                     self.look_at(work);
@@ -111,7 +114,7 @@ impl History {
 
     /// Keeps what an older root says beside the present one.
     fn keep_beside(&mut self, old: &Root, actor: Actor, work: &mut u64) {
-        let (left, now) = (&old.state.content, &self.root.state.content);
+        let (left, now) = (&*old.state.content, &*self.root.state.content);
         if left.is_empty() || left == now {
             return;
         }
@@ -133,13 +136,13 @@ impl History {
         &self,
         node: &Node,
         step: Step,
-        before: &Content,
+        (before, after): (&Content, &Content),
         made: &BTreeMap<Dot, Dot>,
         work: &mut u64,
     ) -> Option<(Vec<Dot>, Step)> {
         let heads: Vec<Dot> = self.heads().iter().map(|place| self.dot_at(*place)).collect();
         let now = self.seen_by(&self.heads(), work).0.content;
-        let unchanged = self.view().alternatives.len() < 2 && now == *before;
+        let unchanged = self.view().alternatives.len() < 2 && *now == *before;
         let parents = if self.kind == FieldKind::Register && !unchanged {
             let parents = node.parents.iter().map(|dot| made.get(dot).copied());
             parents.collect::<Option<Vec<Dot>>>().unwrap_or_default()
@@ -151,10 +154,9 @@ impl History {
             Step::Clear if !unchanged && parents.is_empty() => return None,
             Step::Clear if !unchanged && self.kind != FieldKind::Register => return None,
             Step::Splice { .. } => {
-                let (both, cost) =
-                    super::three_way::merge_contents(before, &now, &node.state.content);
+                let (both, cost) = super::three_way::merge_contents(before, &now, after);
                 *work += cost;
-                match (&now, &both) {
+                match (&*now, &both) {
                     (Content::Text(now), Content::Text(both)) => Step::between(now, both),
                     _ => return None,
                 }
@@ -168,6 +170,7 @@ impl History {
     /// not follow the root here have their place. `None` where that is not so, or where this replica has made its own edits again meanwhile.
     pub fn widen(&mut self, root: &Root, nodes: &[NewNode], work: &mut u64) -> Option<Adopted> {
         let mut wide = History::new(self.kind);
+        wide.line = Line::new(root.dot);
         wide.root = root.clone();
         wide.vector = root.vector.clone();
         let given_up = |dot: Dot| {
@@ -179,14 +182,13 @@ impl History {
             }
         }
         wide.place(self.root.dot)?;
-        for node in &self.line {
+        for node in self.line.iter() {
             match wide.place(node.dot) {
                 Some(place) if place > 0 => {
-                    let same = &mut wide.line[place - 1];
-                    node.holders.iter().for_each(|holder| hold(&mut same.holders, *holder));
+                    node.holders.iter().for_each(|holder| wide.line.hold(place - 1, *holder));
                 }
                 _ if node.parents.iter().all(|parent| wide.place(*parent).is_some()) => {
-                    wide.add(node.clone().into_new(), work);
+                    wide.add(node.to_new(), work);
                 }
                 _ => return None,
             }

@@ -1,6 +1,6 @@
 //! What replicas say to each other, and the stored form of a cell.
 
-use super::history::{History, NewNode, Node, Root};
+use super::history::{History, Line, NewNode, Node, Root};
 use super::step::Step;
 use super::three_way::State;
 use crate::contract::{Cargo, CargoIds, Malformed};
@@ -9,6 +9,7 @@ use crate::lineage::Lineage;
 use crate::version_vector::vector::{Actor, Dot, Vector};
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const UPDATE: u8 = 0;
 const ACK: u8 = 1;
@@ -17,9 +18,6 @@ const HEARD: u8 = 3;
 
 /// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
 const MOST_IDS: u64 = 1 << 20;
-
-/// More edits of one cell than anybody sends at once.
-const MOST_NODES: usize = 4096;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,10 +297,7 @@ fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
 fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, Malformed> {
     // Two bytes of dot, flags, edit, number of holders, step.
     let count = bytes.count(6)?;
-    if count > MOST_NODES {
-        return Err(Malformed("too many edits of a cell"));
-    }
-    let mut nodes: Vec<NewNode> = Vec::with_capacity(count);
+    let mut nodes: Vec<NewNode> = Vec::new();
     let mut places = BTreeMap::from([(root, 0)]);
     for n in 0..count {
         let dot = decode_dot(bytes)?;
@@ -394,7 +389,7 @@ fn outgoing(history: &History, node: &Node, from: ReplicaId) -> NewNode {
 /// A root as it is sent in full.
 fn full_of(history: &History) -> Full {
     let Root { events, edit, vector, state, .. } = &history.root;
-    Full { events: *events, edit: *edit, vector: vector.clone(), content: state.content.clone() }
+    Full { events: *events, edit: *edit, vector: vector.clone(), content: Content::clone(&state.content) }
 }
 
 impl Full {
@@ -403,7 +398,7 @@ impl Full {
         let Full { events, edit, vector, content } = self;
         let pieces: Vec<_> = pieces.iter().map(|edit| (edit, None)).collect();
         let pieces_kept = pieces.len();
-        let state = State { content, stands_on };
+        let state = State { content: Arc::new(content), stands_on };
         Root { dot, events, edit, vector, state, pieces, pieces_kept }
     }
 }
@@ -497,7 +492,7 @@ pub fn save_history(history: &History, out: &mut Writer) {
         })
         .collect();
     encode_nodes(*dot, &nodes, out);
-    for node in &history.line {
+    for node in history.line.iter() {
         out.byte(u8::from(node.sent));
         save_lineage(&node.also, out);
     }
@@ -509,7 +504,7 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     let (events, edit) = (bytes.uint()?, bytes.edit_id()?);
     let vector = Vector::decode(bytes)?;
     let content = bytes.content()?;
-    let state = State { content, stands_on: restore_lineage(bytes)? };
+    let state = State { content: Arc::new(content), stands_on: restore_lineage(bytes)? };
     if state.content.kind() != history.kind || !vector.covers(dot) {
         return Err(Malformed("a root that is none"));
     }
@@ -521,6 +516,7 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     }
     let pieces_kept = usize::try_from(bytes.uint()?).map_err(|_| Malformed("out of range"))?;
     history.vector.join(&vector);
+    history.line = Line::new(dot);
     history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept };
     let all = Vector::decode(bytes)?;
     let nodes = decode_nodes(dot, bytes)?;

@@ -8,7 +8,7 @@ use crate::contract::{
     SeatChange, Transport,
 };
 use crate::document::{
-    Alternative, Cell, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
+    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
     Scope,
 };
 use crate::lineage::Lineage;
@@ -160,7 +160,7 @@ impl MergeReplica {
         out: &mut Outbox,
     ) {
         let history = self.cells.entry(cell).or_insert_with(|| History::new(kind));
-        let before = history.view().clone();
+        let before = history.view().stands_on.clone();
         out.work(history.write(self.actor, id, edit));
         report_own(cell, &before, history, id, edit, out);
         self.peers.iter_mut().for_each(|neighbour| neighbour.peer.owe(cell));
@@ -181,9 +181,9 @@ impl MergeReplica {
         for cell in cells {
             let history = self.cells.get_mut(&cell).expect("only cells that exist are owed");
             history.will_send(to);
-            out.work(1 + history.line.len() as u64);
             let in_full = rootless.contains(&cell);
             let part = part_for(history, to, actor.replica, in_full, &mut next_element, &mut cargo);
+            out.work(1 + part.nodes.len() as u64);
             parts.push((cell, part));
         }
         let bytes = Message::Update { batch, cells: parts }.encode();
@@ -524,7 +524,7 @@ impl Replica for MergeReplica {
         for (cell, history) in self.in_scope(scope) {
             let alternatives = history.view().alternatives.iter();
             let alternatives = alternatives
-                .map(|(edit, content)| Alternative { mark: mark(*edit), content: content.clone() });
+                .map(|(edit, content)| Alternative { mark: mark(*edit), content: Content::clone(content) });
             out.conflict(cell, alternatives.collect());
         }
     }
@@ -574,7 +574,7 @@ impl Replica for MergeReplica {
             } else {
                 footprint.metadata_bytes += metadata;
             }
-            for node in &history.line {
+            for node in history.line.iter() {
                 footprint.history_bytes += NODE_BYTES
                     + ENTRY_BYTES * node.parents.len() as u64
                     + HOLDER_BYTES * node.holders.len() as u64

@@ -2,9 +2,10 @@
 
 use super::history::{History, View};
 use crate::contract::{Change, Outbox};
-use crate::document::{Cell, Edit, EditId, FieldKind};
+use crate::document::{Cell, Content, Edit, EditId, FieldKind};
 use crate::lineage::Lineage;
 use crate::version_vector::seen::RecentDeletes;
+use std::sync::Arc;
 
 /// What came from somebody else.
 #[derive(Debug, Default)]
@@ -33,17 +34,17 @@ fn stands_on_edits(kind: FieldKind) -> bool {
     matches!(kind, FieldKind::Register | FieldKind::Counter)
 }
 
-/// Reports what an edit by this replica's user did to a cell that showed `before`.
+/// Reports what an edit by this replica's user did to a cell that stood on some edits.
 pub fn report_own(
     cell: Cell,
-    before: &View,
+    stood_on: &Lineage,
     history: &History,
     own: EditId,
     edit: &Edit,
     out: &mut Outbox,
 ) {
     let after = history.view();
-    for gone in before.stands_on.minus(&after.stands_on).filter(|gone| *gone != own) {
+    for gone in stood_on.minus(&after.stands_on).filter(|gone| *gone != own) {
         out.change(Change::Replaced { edit: gone, by: own });
     }
     let first = after.alternatives.first().map(|(first, _)| *first);
@@ -117,7 +118,7 @@ pub fn report_news(
 /// Reports every alternative that was not shown before and now stands beside another one.
 fn report_rivals(cell: Cell, before: &View, after: &View, out: &mut Outbox) {
     let [first, _, ..] = &after.alternatives[..] else { return };
-    let is_old = |alternative: &&(EditId, _)| {
+    let is_old = |alternative: &&(EditId, Arc<Content>)| {
         before.alternatives.iter().any(|(_, content)| *content == alternative.1)
     };
     let here = after.alternatives.iter().find(is_old).unwrap_or(first);

@@ -5,7 +5,9 @@ use crate::contract::Malformed;
 use crate::document::{Content, Edit, EditId, FieldKind, Value, char_count, splice};
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// One change. Positions count scalar values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,36 +93,36 @@ impl Step {
     }
 
     /// What it makes of what its author was shown. `parents` are the single states that this was merged from.
-    pub fn apply(&self, shown: State, parents: &[&State], edit: EditId) -> State {
+    pub fn apply(&self, shown: State, parents: &[Cow<'_, State>], edit: EditId) -> State {
         let State { mut content, mut stands_on } = shown;
         let kind = content.kind();
         match self {
             Step::Put(value) => {
-                content = Content::Register(Some(value.clone()));
+                content = Arc::new(Content::Register(Some(value.clone())));
                 stands_on = Lineage::new();
             }
             Step::Set(answer) => {
                 // What the answer still says, it says on behalf of those who said it before.
-                let same = parents.iter().filter(|parent| parent.content == *answer);
+                let same = parents.iter().filter(|parent| *parent.content == *answer);
                 let mut kept = Lineage::new();
                 same.for_each(|parent| kept.extend(&parent.stands_on));
-                content = answer.clone();
+                content = Arc::new(answer.clone());
                 stands_on = kept;
             }
-            Step::Clear => return State { content: kind.empty(), stands_on: Lineage::new() },
+            Step::Clear => return State { content: Arc::new(kind.empty()), stands_on: Lineage::new() },
             Step::Add(amount) => {
-                if let Content::Counter(sum) = &mut content {
+                if let Content::Counter(sum) = Arc::make_mut(&mut content) {
                     *sum = sum.wrapping_add(*amount);
                 }
             }
             Step::Change { inserted, removed } => {
-                if let Content::Set(elements) = &mut content {
+                if let Content::Set(elements) = Arc::make_mut(&mut content) {
                     elements.retain(|element| !removed.contains(element));
                     elements.extend(inserted.iter().cloned());
                 }
             }
             Step::Splice { at, delete, insert } => {
-                if let Content::Text(text) = &mut content {
+                if let Content::Text(text) = Arc::make_mut(&mut content) {
                     let clamp = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
                     splice(text, clamp(*at), clamp(*delete), insert.as_str());
                 }

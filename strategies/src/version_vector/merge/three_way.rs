@@ -7,10 +7,11 @@
 //!   the left side's words come first. That is what `git merge-file --union` does, but by words, and it needs no markers: nothing is lost.
 //! - A **register** cannot be merged: a side that changed nothing yields. Where both did, somebody has to choose; see `history`.
 
-use crate::document::{Content, EditId};
+use crate::document::{Content, EditId, FieldKind};
 use crate::lineage::Lineage;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Comparing texts takes time that grows with how much they differ. If that may be more than this many steps, what lies between the first and
 /// the last difference counts as one difference.
@@ -19,13 +20,21 @@ const MOST_STEPS: usize = 1 << 24;
 /// What a cell holds at some point of its history, and the edits it stands on (of registers and counters).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
-    pub content: Content,
+    pub content: Arc<Content>,
     pub stands_on: Lineage,
 }
 
 /// Merges two states with a common ancestor. Returns it with the number of elements compared.
 pub fn merge(base: &State, left: &State, right: &State) -> (State, u64) {
-    let (content, work) = merge_contents(&base.content, &left.content, &right.content);
+    let (content, work) = match (&base.content, &left.content, &right.content) {
+        (base, left, right) if right == base && left.kind() != FieldKind::Counter => {
+            (left.clone(), 1)
+        }
+        (base, left, right) => {
+            let (content, work) = merge_contents(base, left, right);
+            (Arc::new(content), work)
+        }
+    };
     let stands_on = merge_lineages(&base.stands_on, &left.stands_on, &right.stands_on);
     (State { content, stands_on }, work)
 }
