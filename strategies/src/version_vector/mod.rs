@@ -132,12 +132,7 @@ impl Strategy for VersionVector {
             graph: Support::Native,
             session: Support::Native,
             datagram: Support::Native,
-            memory_loss: match self.variant {
-                Variant::Merge => Support::Unsupported(
-                    "histories that were told and forgotten are not always found again",
-                ),
-                _ => Support::Native,
-            },
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InMessages,

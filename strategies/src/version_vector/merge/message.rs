@@ -15,6 +15,7 @@ const UPDATE: u8 = 0;
 const ACK: u8 = 1;
 const ASK: u8 = 2;
 const HEARD: u8 = 3;
+const UPDATE_OF_LIVES: u8 = 4;
 
 /// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
 const MOST_IDS: u64 = 1 << 20;
@@ -23,7 +24,8 @@ const MOST_IDS: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// Cells that changed, by ascending cell. To be answered with an [`Message::Ack`] of the same number.
-    Update { batch: u64, cells: Vec<(Cell, Part)> },
+    /// Who is said to have an edit has it in the life that `lives` names, by ascending replica; in his first one where it names none.
+    Update { batch: u64, lives: Vec<(ReplicaId, u32)>, cells: Vec<(Cell, Part)> },
     /// All batches up to this one have been taken in (over datagrams: this one, which holds all that earlier ones did), and of their
     /// cells the sender has nothing that the receiver lacks; but for these, by ascending cell.
     Ack { batch: u64, remarks: Vec<(Cell, Remark)> },
@@ -72,9 +74,12 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         match self {
-            Message::Update { batch, cells } => {
-                out.byte(UPDATE);
+            Message::Update { batch, lives, cells } => {
+                out.byte(if lives.is_empty() { UPDATE } else { UPDATE_OF_LIVES });
                 out.uint(*batch);
+                if !lives.is_empty() {
+                    encode_lives(lives, &mut out);
+                }
                 out.count(cells.len());
                 let mut last = 0;
                 for (cell, part) in cells {
@@ -117,11 +122,15 @@ impl Message {
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut bytes = Reader::new(bytes);
         let message = match bytes.byte()? {
-            UPDATE => {
+            kind @ (UPDATE | UPDATE_OF_LIVES) => {
                 let batch = bytes.uint()?;
+                let lives = if kind == UPDATE { Vec::new() } else { decode_lives(&mut bytes)? };
+                if lives.is_empty() != (kind == UPDATE) {
+                    return Err(Malformed("lives announced, yet none"));
+                }
                 // Two bytes of cell, a root, whether it is in full, a number of edits.
                 let cells = decode_cells(&mut bytes, 5, decode_part)?;
-                Message::Update { batch, cells }
+                Message::Update { batch, lives, cells }
             }
             ACK => {
                 let batch = bytes.uint()?;
@@ -134,6 +143,27 @@ impl Message {
         bytes.end()?;
         Ok(message)
     }
+}
+
+/// Writes how often each replica came back without its memory, as far as it ever did.
+pub fn encode_lives(lives: &[(ReplicaId, u32)], out: &mut Writer) {
+    out.count(lives.len());
+    for (replica, life) in lives {
+        out.replica(*replica);
+        out.uint(u64::from(*life));
+    }
+}
+
+pub fn decode_lives(bytes: &mut Reader<'_>) -> Result<Vec<(ReplicaId, u32)>, Malformed> {
+    let mut lives: Vec<(ReplicaId, u32)> = Vec::new();
+    for _ in 0..bytes.count(2)? {
+        let (replica, life) = (bytes.replica()?, bytes.uint32()?);
+        if life == 0 || lives.last().is_some_and(|(last, _)| *last >= replica) {
+            return Err(Malformed("lives that are none, or not ascending"));
+        }
+        lives.push((replica, life));
+    }
+    Ok(lives)
 }
 
 fn encode_cell(cell: Cell, last: &mut u32, out: &mut Writer) {
@@ -389,7 +419,12 @@ fn outgoing(history: &History, node: &Node, from: ReplicaId) -> NewNode {
 /// A root as it is sent in full.
 fn full_of(history: &History) -> Full {
     let Root { events, edit, vector, state, .. } = &history.root;
-    Full { events: *events, edit: *edit, vector: vector.clone(), content: Content::clone(&state.content) }
+    Full {
+        events: *events,
+        edit: *edit,
+        vector: vector.clone(),
+        content: Content::clone(&state.content),
+    }
 }
 
 impl Full {
@@ -416,8 +451,8 @@ pub fn part_for(
     let full = in_full.then(|| full_of(history));
     if let Some(full) = &full {
         let mut pieces = Lineage::new();
-        history.root.pieces.iter().for_each(|(edit, _)| {
-            pieces.insert(*edit);
+        history.told_pieces().for_each(|edit| {
+            pieces.insert(edit);
         });
         load(&history.root.state.stands_on, next_element, cargo);
         load(&pieces, next_element, cargo);
@@ -596,7 +631,8 @@ mod tests {
         let remark = Remark { heads, needs_root: false, root: Some(root) };
         let needs = Remark { needs_root: true, ..Remark::default() };
         vec![
-            Message::Update { batch: 12, cells },
+            Message::Update { batch: 12, lives: Vec::new(), cells: cells.clone() },
+            Message::Update { batch: 1 << 32, lives: vec![(ReplicaId(0), 2)], cells },
             Message::Ack { batch: 300, remarks: vec![(cell(2), remark), (cell(3), needs)] },
             Message::Ask { incarnation: 2 },
             Message::Heard { incarnation: 2 },

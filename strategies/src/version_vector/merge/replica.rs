@@ -1,15 +1,18 @@
 //! A replica of `version-vector/merge`: histories of cells, peers, and what passes between them.
 
-use super::history::{History, Root, Taken, hold, mark};
-use super::message::{Message, Part, Remark, part_for, restore_history, save_history, unload};
+use super::history::{History, Root, Taken, mark};
+use super::message::{
+    Message, Part, Remark, decode_lives, encode_lives, part_for, restore_history, save_history,
+    unload,
+};
 use super::report::{Came, report_news, report_own};
 use crate::contract::{
     Cargo, CargoIds, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
     SeatChange, Transport,
 };
 use crate::document::{
-    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
-    Scope,
+    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId,
+    Schema, Scope,
 };
 use crate::lineage::Lineage;
 use crate::version_vector::peer::Peer;
@@ -29,6 +32,8 @@ pub struct MergeReplica {
     members: BTreeSet<ReplicaId>,
     /// How many members there were at first.
     seats: usize,
+    /// How often others are known to have come back without their memory, as far as they ever did.
+    lives: BTreeMap<ReplicaId, u32>,
     cells: BTreeMap<Cell, History>,
     /// By ascending id.
     peers: Vec<Neighbour>,
@@ -76,6 +81,7 @@ impl MergeReplica {
             schema: seat.schema.clone(),
             members: seat.members.iter().copied().collect(),
             seats: seat.members.len(),
+            lives: BTreeMap::new(),
             cells: BTreeMap::new(),
             peers: Vec::new(),
             deletes: RecentDeletes::default(),
@@ -87,6 +93,7 @@ impl MergeReplica {
         let mut replica = Self::vacant(seat);
         let incarnation = bytes.uint32()?;
         replica.members = restore_set(&mut bytes, 1, |bytes| bytes.replica())?;
+        replica.lives = decode_lives(&mut bytes)?.into_iter().collect();
         let schema = replica.schema.clone();
         for _ in 0..bytes.count(8)? {
             let cell = bytes.cell()?;
@@ -124,6 +131,10 @@ impl MergeReplica {
         if incarnation != seat.incarnation {
             let reborn = |n: Neighbour| Neighbour { peer: n.peer.reborn(seat.incarnation), ..n };
             replica.peers = replica.peers.into_iter().map(reborn).collect();
+            // Somebody may have lost his memory, too, and told so what is forgotten here.
+            for peer in expected {
+                replica.estranged(peer);
+            }
         }
         Ok(replica)
     }
@@ -167,7 +178,7 @@ impl MergeReplica {
     }
 
     fn sync(&mut self, to: ReplicaId, out: &mut Outbox) {
-        let (transport, actor) = (self.transport, self.actor);
+        let (transport, actor, lives) = (self.transport, self.actor, self.known_lives());
         let Some(neighbour) = self.neighbour(to) else { return };
         if neighbour.peer.asking {
             let bytes = Message::Ask { incarnation: actor.incarnation }.encode();
@@ -186,7 +197,7 @@ impl MergeReplica {
             out.work(1 + part.nodes.len() as u64);
             parts.push((cell, part));
         }
-        let bytes = Message::Update { batch, cells: parts }.encode();
+        let bytes = Message::Update { batch, lives, cells: parts }.encode();
         out.work_bytes(bytes.len());
         out.send(to, bytes, cargo);
     }
@@ -200,8 +211,9 @@ impl MergeReplica {
     ) -> Result<(), Malformed> {
         out.work_bytes(bytes.len());
         match Message::decode(bytes)? {
-            Message::Update { batch, cells } => {
+            Message::Update { batch, lives, mut cells } => {
                 self.check(&cells)?;
+                self.meet_all(from, batch, &lives, &mut cells, out);
                 let mut remarks = Vec::new();
                 let (mut ids, mut next_element) = (cargo.ids.as_slice(), 0);
                 for (cell, part) in cells {
@@ -216,7 +228,8 @@ impl MergeReplica {
             }
             Message::Ack { batch, remarks } => self.acknowledged(from, batch, &remarks, out),
             Message::Ask { incarnation } => {
-                self.estranged(from, out);
+                let met = self.meet(from, incarnation);
+                out.work(met + self.estranged(from));
                 out.send(from, Message::Heard { incarnation }.encode(), Cargo::default());
             }
             Message::Heard { incarnation } => {
@@ -251,7 +264,7 @@ impl MergeReplica {
         out: &mut Outbox,
     ) -> Remark {
         let kind = self.schema.kind(cell.field).expect("cells are checked");
-        let me = self.actor;
+        let (me, is_missing) = (self.actor, self.is_missing());
         let history = self.cells.entry(cell).or_insert_with(|| History::new(kind));
         let before = history.view().clone();
         let pieces_before = match part.full {
@@ -264,14 +277,14 @@ impl MergeReplica {
         let mut nodes: Vec<_> = nodes
             .into_iter()
             .map(|mut node| {
-                for holder in [from, me.replica, node.dot.actor.replica] {
-                    hold(&mut node.holders, holder);
-                }
+                node.holders.push(me.replica);
+                node.holders.sort_unstable();
+                node.holders.dedup();
                 node.also = unload(next_element, ids);
                 node
             })
             .collect();
-        history.follow_root(root, self.members.len() < self.seats);
+        history.follow_root(root, is_missing);
         let mut push_root = false;
         let mut adopted = None;
         let mut pieces_there = Lineage::new();
@@ -321,8 +334,7 @@ impl MergeReplica {
         history.look_at(&mut work);
         if news.adopted {
             // Who removed it, while this replica was away, nobody says any more.
-            let gone = pieces_before.into_iter().filter(|(_, piece)| !history.shows(piece));
-            news.left_out.extend(gone.map(|(edit, _)| edit));
+            news.left_out.extend(history.hidden(pieces_before));
         }
         let changed = news.is_any() || before != *history.view();
         if changed {
@@ -354,8 +366,9 @@ impl MergeReplica {
         (roots_differ, rebased): (bool, bool),
         work: &mut u64,
     ) {
+        let is_missing = self.is_missing();
         let history = self.cells.get_mut(&cell).expect("a part of it came");
-        *work += history.settle(&self.members, self.members.len() < self.seats);
+        *work += history.settle(&self.members, is_missing);
         for neighbour in &mut self.peers {
             let Neighbour { peer, rootless, .. } = neighbour;
             if peer.id != from && rebased {
@@ -391,6 +404,7 @@ impl MergeReplica {
         let Ok(at) = self.peers.binary_search_by_key(&from, |neighbour| neighbour.peer.id) else {
             return;
         };
+        let is_missing = self.is_missing();
         for cell in self.peers[at].peer.acknowledged(batch) {
             let neighbour = &mut self.peers[at];
             let remark = remarks.binary_search_by_key(&cell, |(cell, _)| *cell);
@@ -404,16 +418,15 @@ impl MergeReplica {
             neighbour.ahead.insert(cell, remark.heads);
             neighbour.catch_up(cell, &mut self.cells);
             let Some(history) = self.cells.get_mut(&cell) else { continue };
-            out.work(1 + history.settle(&self.members, self.members.len() < self.seats));
+            out.work(1 + history.settle(&self.members, is_missing));
             if let Some(root) = remark.root {
-                history.follow_root(root, self.members.len() < self.seats);
+                history.follow_root(root, is_missing);
             }
         }
     }
 
     /// A peer may have nothing of what everybody is believed to have.
-    fn estranged(&mut self, peer: ReplicaId, out: &mut Outbox) {
-        out.work(self.cells.len() as u64);
+    fn estranged(&mut self, peer: ReplicaId) -> u64 {
         let written: Vec<Cell> = self
             .cells
             .iter_mut()
@@ -430,6 +443,58 @@ impl MergeReplica {
                 neighbour.peer.owe(cell);
             }
         }
+        self.cells.len() as u64
+    }
+
+    fn known_lives(&self) -> Vec<(ReplicaId, u32)> {
+        self.lives.iter().map(|(replica, life)| (*replica, *life)).collect()
+    }
+
+    /// Somebody lives for the so-manieth time: what he had in an earlier life he may not have. Returns the cost.
+    fn meet(&mut self, replica: ReplicaId, life: u32) -> u64 {
+        let known = self.lives.get(&replica).copied().unwrap_or(0);
+        if life <= known || replica == self.actor.replica {
+            return 0;
+        }
+        self.lives.insert(replica, life);
+        self.cells.values_mut().for_each(|history| history.forgotten(replica));
+        self.cells.len() as u64
+    }
+
+    /// Takes in what a message says of lives, and leaves out who is said in it to have something but had it in an earlier life.
+    fn meet_all(
+        &mut self,
+        from: ReplicaId,
+        batch: u64,
+        lives: &[(ReplicaId, u32)],
+        cells: &mut [(Cell, Part)],
+        out: &mut Outbox,
+    ) {
+        let mut work = self.meet(from, life_of(batch));
+        for (replica, life) in lives {
+            work += self.meet(*replica, *life);
+        }
+        let authors = || cells.iter().flat_map(|(_, part)| &part.nodes).map(|node| node.dot.actor);
+        for author in authors() {
+            work += self.meet(author.replica, author.incarnation);
+        }
+        for node in cells.iter_mut().flat_map(|(_, part)| &mut part.nodes) {
+            let now = |who: &ReplicaId| self.lives.get(who).copied().unwrap_or(0);
+            let then = |who: &ReplicaId| {
+                let at = lives.binary_search_by_key(who, |(replica, _)| *replica);
+                at.map_or(0, |at| lives[at].1)
+            };
+            node.holders.retain(|holder| then(holder) == now(holder));
+            let Actor { replica, incarnation } = node.dot.actor;
+            node.holders.extend((now(&replica) == incarnation).then_some(replica));
+            node.holders.push(from);
+        }
+        out.work(work);
+    }
+
+    /// Whether somebody may come back who has to be told what nobody else needs to know any more.
+    fn is_missing(&self) -> bool {
+        self.members.len() < self.seats || self.actor.incarnation > 0 || !self.lives.is_empty()
     }
 
     fn seat(&mut self, change: SeatChange, out: &mut Outbox) {
@@ -439,7 +504,7 @@ impl MergeReplica {
             }
             SeatChange::Back { replica } if replica != self.actor.replica => {
                 self.members.insert(replica);
-                self.estranged(replica, out);
+                out.work(self.estranged(replica));
             }
             SeatChange::Gone { .. } | SeatChange::Back { .. } => {}
         }
@@ -471,6 +536,11 @@ impl Neighbour {
             self.ahead.remove(&cell);
         }
     }
+}
+
+/// In which of its lives somebody numbered a batch; see [`Peer::new`].
+fn life_of(batch: u64) -> u32 {
+    (batch >> 32) as u32
 }
 
 /// Whether somebody's root, which is unknown here, goes before the one here: it follows that, or neither follows the other and it is the later
@@ -523,8 +593,10 @@ impl Replica for MergeReplica {
     fn render(&self, scope: Scope, out: &mut Rendering) {
         for (cell, history) in self.in_scope(scope) {
             let alternatives = history.view().alternatives.iter();
-            let alternatives = alternatives
-                .map(|(edit, content)| Alternative { mark: mark(*edit), content: Content::clone(content) });
+            let alternatives = alternatives.map(|(edit, content)| Alternative {
+                mark: mark(*edit),
+                content: Content::clone(content),
+            });
             out.conflict(cell, alternatives.collect());
         }
     }
@@ -534,6 +606,7 @@ impl Replica for MergeReplica {
         bytes.uint(u64::from(self.actor.incarnation));
         bytes.count(self.members.len());
         self.members.iter().for_each(|member| bytes.replica(*member));
+        encode_lives(&self.known_lives(), &mut bytes);
         bytes.count(self.cells.len());
         for (cell, history) in &self.cells {
             bytes.cell(*cell);

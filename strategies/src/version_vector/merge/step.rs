@@ -109,7 +109,9 @@ impl Step {
                 content = Arc::new(answer.clone());
                 stands_on = kept;
             }
-            Step::Clear => return State { content: Arc::new(kind.empty()), stands_on: Lineage::new() },
+            Step::Clear => {
+                return State { content: Arc::new(kind.empty()), stands_on: Lineage::new() };
+            }
             Step::Add(amount) => {
                 if let Content::Counter(sum) = Arc::make_mut(&mut content) {
                     *sum = sum.wrapping_add(*amount);

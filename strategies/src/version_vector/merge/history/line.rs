@@ -223,7 +223,7 @@ impl Line {
 }
 
 /// Adds a holder; true where it was none.
-pub fn hold(holders: &mut Vec<ReplicaId>, holder: ReplicaId) -> bool {
+fn hold(holders: &mut Vec<ReplicaId>, holder: ReplicaId) -> bool {
     let place = holders.binary_search(&holder);
     if let Err(at) = place {
         holders.insert(at, holder);

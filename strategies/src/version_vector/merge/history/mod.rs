@@ -17,7 +17,7 @@ mod line;
 mod merging;
 mod root;
 
-pub use line::{Line, NewNode, Node, hold};
+pub use line::{Line, NewNode, Node};
 pub use root::Root;
 
 use super::graph::Graph;

@@ -1,6 +1,7 @@
 //! What every member has is forgotten, but for what it led to.
 
 use super::super::graph::Graph;
+use super::super::step::Step;
 use super::super::three_way::State;
 use super::History;
 use super::line::Node;
@@ -72,8 +73,23 @@ impl History {
     fn move_root(&mut self, at: usize, graph: &Graph, is_missing: bool) {
         let state = self.state(at + 1).into_owned();
         let Node { dot, edit, events, .. } = self.line[at];
-        for node in self.line.take_past(&graph.past(&[at + 1])) {
+        let past = graph.past(&[at + 1]);
+        // What a deletion took, it took knowingly, and nobody is told of that any more.
+        let mut deleted = BTreeSet::new();
+        for place in past.iter().filter(|place| *place > 0) {
+            if self.line[place - 1].step == Step::Clear {
+                deleted.extend(graph.past(&[place]).iter().map(|before| self.dot_at(before)));
+            }
+        }
+        if deleted.contains(&self.root.dot) {
+            self.root.pieces.clear();
+            self.root.pieces_kept = 0;
+        }
+        for node in self.line.take_past(&past) {
             self.root.vector.raise(node.dot);
+            if deleted.contains(&node.dot) {
+                continue;
+            }
             if is_missing && node.step.takes_out() {
                 let edits = node.also.iter().chain([node.edit]);
                 self.root.pieces.extend(edits.map(|edit| (edit, None)));
@@ -92,8 +108,16 @@ impl History {
         if pieces.len() <= 2 * *pieces_kept + 8 {
             return;
         }
-        pieces.retain(|(_, piece)| piece.as_ref().is_none_or(|piece| is_in(piece, &state.content)));
+        let there = There::of(&state.content);
+        pieces.retain(|(_, piece)| piece.as_ref().is_none_or(|piece| there.has(piece)));
         *pieces_kept = pieces.len();
+    }
+
+    /// Edits that brought what is in the set or text of the root, and those that took something out and are remembered.
+    pub fn told_pieces(&self) -> impl Iterator<Item = EditId> + '_ {
+        let there = There::of(&self.root.state.content);
+        let told = move |piece: &Option<Value>| piece.as_ref().is_none_or(|piece| there.has(piece));
+        self.root.pieces.iter().filter(move |(_, piece)| told(piece)).map(|(edit, _)| *edit)
     }
 
     /// Edits that brought what is in a set or text, as far as they are known by name.
@@ -110,24 +134,46 @@ impl History {
             .flat_map(|node| node.step.inserted().into_iter().map(|piece| (node.edit, piece)));
         let root =
             self.root.pieces.iter().filter_map(|(edit, piece)| Some((*edit, piece.clone()?)));
-        root.chain(line).filter(|(_, piece)| self.shows(piece)).collect()
+        let there = self.shown();
+        root.chain(line).filter(|(_, piece)| there.iter().any(|there| there.has(piece))).collect()
     }
 
-    /// Whether something of a piece of a set or text is to be seen.
-    pub fn shows(&self, piece: &Value) -> bool {
-        self.view.alternatives.iter().any(|(_, content)| is_in(piece, content))
+    /// Those of some edits of whose piece nothing is to be seen now.
+    pub fn hidden(&self, pieces: Vec<(EditId, Value)>) -> impl Iterator<Item = EditId> + '_ {
+        let there = self.shown();
+        let hidden = move |piece: &Value| !there.iter().any(|there| there.has(piece));
+        pieces.into_iter().filter(move |(_, piece)| hidden(piece)).map(|(edit, _)| edit)
+    }
+
+    fn shown(&self) -> Vec<There<'_>> {
+        self.view.alternatives.iter().map(|(_, content)| There::of(content)).collect()
     }
 }
 
-/// Whether something of a piece is in a set or text. Of other contents nothing is known.
-fn is_in(piece: &Value, content: &Content) -> bool {
-    match content {
-        Content::Set(elements) => elements.contains(piece),
-        Content::Text(text) => {
-            let words: BTreeSet<&str> = text.split_whitespace().collect();
-            piece.as_str().split_whitespace().any(|word| words.contains(word))
+/// What there is of a set or text. Of other contents nothing is known.
+enum There<'c> {
+    Elements(&'c BTreeSet<Value>),
+    Words(BTreeSet<&'c str>),
+    Anything,
+}
+
+impl<'c> There<'c> {
+    fn of(content: &'c Content) -> Self {
+        match content {
+            Content::Set(elements) => There::Elements(elements),
+            Content::Text(text) => There::Words(text.split_whitespace().collect()),
+            Content::Register(_) | Content::Counter(_) => There::Anything,
         }
-        Content::Register(_) | Content::Counter(_) => true,
+    }
+
+    /// Whether something of a piece is there.
+    fn has(&self, piece: &Value) -> bool {
+        match self {
+            There::Elements(elements) => elements.contains(piece),
+            There::Words(words) => {
+                piece.as_str().split_whitespace().any(|word| words.contains(word))
+            }
+            There::Anything => true,
+        }
     }
 }
-
