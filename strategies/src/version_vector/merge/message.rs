@@ -429,12 +429,29 @@ fn full_of(history: &History) -> Full {
 
 impl Full {
     /// The root that it describes.
-    pub fn into_root(self, dot: Dot, stands_on: Lineage, pieces: Lineage) -> Root {
+    pub fn into_root(self, dot: Dot, names: RootNames, known: &History) -> Root {
+        let RootNames { stands_on, pieces, removals } = names;
         let Full { events, edit, vector, content } = self;
-        let pieces: Vec<_> = pieces.iter().map(|edit| (edit, None)).collect();
+        let pieces = known.name_pieces(&pieces);
         let pieces_kept = pieces.len();
         let state = State { content: Arc::new(content), stands_on };
-        Root { dot, events, edit, vector, state, pieces, pieces_kept }
+        Root { dot, events, edit, vector, state, pieces, pieces_kept, removals }
+    }
+}
+
+/// The edits behind a root, which ride in cargo.
+#[derive(Clone, Debug, Default)]
+pub struct RootNames {
+    pub stands_on: Lineage,
+    pub pieces: Lineage,
+    pub removals: Lineage,
+}
+
+impl RootNames {
+    /// Takes them from a message's cargo.
+    pub fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Self {
+        let [stands_on, pieces, removals] = [(); 3].map(|()| unload(next_element, ids));
+        RootNames { stands_on, pieces, removals }
     }
 }
 
@@ -456,6 +473,7 @@ pub fn part_for(
         });
         load(&history.root.state.stands_on, next_element, cargo);
         load(&pieces, next_element, cargo);
+        load(&history.root.removals, next_element, cargo);
         cargo.elements += 1;
         cargo.content_bytes += full.content.bytes();
     }
@@ -501,7 +519,7 @@ pub fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Lineage {
 
 /// Writes all of a cell.
 pub fn save_history(history: &History, out: &mut Writer) {
-    let Root { dot, events, edit, vector, state, pieces, pieces_kept } = &history.root;
+    let Root { dot, events, edit, vector, state, pieces, pieces_kept, removals } = &history.root;
     encode_dot(*dot, out);
     out.uint(*events);
     out.edit_id(*edit);
@@ -517,6 +535,7 @@ pub fn save_history(history: &History, out: &mut Writer) {
         piece.iter().for_each(|piece| out.str(piece));
     }
     out.count(*pieces_kept);
+    save_lineage(removals, out);
     history.vector.encode(out);
     let nodes: Vec<NewNode> = history
         .line
@@ -550,9 +569,10 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
         pieces.push((edit, if known { Some(bytes.value()?) } else { None }));
     }
     let pieces_kept = usize::try_from(bytes.uint()?).map_err(|_| Malformed("out of range"))?;
+    let removals = restore_lineage(bytes)?;
     history.vector.join(&vector);
     history.line = Line::new(dot);
-    history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept };
+    history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept, removals };
     let all = Vector::decode(bytes)?;
     let nodes = decode_nodes(dot, bytes)?;
     for mut node in nodes {

@@ -2,8 +2,8 @@
 
 use super::history::{History, Root, Taken, mark};
 use super::message::{
-    Message, Part, Remark, decode_lives, encode_lives, part_for, restore_history, save_history,
-    unload,
+    Message, Part, Remark, RootNames, decode_lives, encode_lives, part_for, restore_history,
+    save_history, unload,
 };
 use super::report::{Came, report_news, report_own};
 use crate::contract::{
@@ -273,7 +273,7 @@ impl MergeReplica {
         };
         let (mut news, mut work, mut needs_root) = (Came::default(), 1, false);
         let Part { root, full, nodes } = part;
-        let full = full.map(|full| (full, unload(next_element, ids), unload(next_element, ids)));
+        let full = full.map(|full| (full, RootNames::unload(next_element, ids)));
         let mut nodes: Vec<_> = nodes
             .into_iter()
             .map(|mut node| {
@@ -288,9 +288,10 @@ impl MergeReplica {
         let mut push_root = false;
         let mut adopted = None;
         let mut pieces_there = Lineage::new();
-        let full = full.map(|(full, stands_on, pieces)| {
-            pieces_there.clone_from(&pieces);
-            full.into_root(root, stands_on, pieces)
+        let full = full.map(|(full, names)| {
+            pieces_there.clone_from(&names.pieces);
+            pieces_there.extend(&names.removals);
+            full.into_root(root, names, history)
         });
         match (history.place(root), full) {
             (Some(0), _) => {}

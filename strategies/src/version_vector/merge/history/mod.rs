@@ -84,6 +84,7 @@ impl History {
             state,
             pieces: Vec::new(),
             pieces_kept: 0,
+            removals: Lineage::new(),
         };
         let line = Line::new(root.dot);
         History { kind, vector: Vector::default(), root, line, view: View::default() }

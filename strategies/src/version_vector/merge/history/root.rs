@@ -6,8 +6,9 @@ use super::super::three_way::State;
 use super::History;
 use super::line::Node;
 use crate::document::{Content, EditId, ReplicaId, Value};
+use crate::lineage::Lineage;
 use crate::version_vector::vector::{Dot, Vector};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What everything here follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Root {
     pub pieces: Vec<(EditId, Option<Value>)>,
     /// How many of them there were when those that are gone were last left out.
     pub pieces_kept: usize,
+    /// For reports only: edits that took something out of a set or text and are remembered.
+    pub removals: Lineage,
 }
 
 impl History {
@@ -61,13 +64,18 @@ impl History {
         let state = self.state(place).into_owned();
         let mut vector = self.root.vector.clone();
         let mut pieces = self.root.pieces.clone();
+        let mut removals = self.root.removals.clone();
         for led in self.graph().past(&[place]).iter().filter(|place| *place > 0) {
             let node = &self.line[led - 1];
             vector.raise(node.dot);
+            if node.step.takes_out() {
+                removals.extend(&node.also);
+                removals.insert(node.edit);
+            }
             pieces.extend(node.step.inserted().into_iter().map(|piece| (node.edit, Some(piece))));
         }
         let pieces_kept = pieces.len();
-        Some(Root { dot, events, edit, vector, state, pieces, pieces_kept })
+        Some(Root { dot, events, edit, vector, state, pieces, pieces_kept, removals })
     }
 
     fn move_root(&mut self, at: usize, graph: &Graph, is_missing: bool) {
@@ -84,6 +92,7 @@ impl History {
         if deleted.contains(&self.root.dot) {
             self.root.pieces.clear();
             self.root.pieces_kept = 0;
+            self.root.removals = Lineage::new();
         }
         for node in self.line.take_past(&past) {
             self.root.vector.raise(node.dot);
@@ -91,8 +100,8 @@ impl History {
                 continue;
             }
             if is_missing && node.step.takes_out() {
-                let edits = node.also.iter().chain([node.edit]);
-                self.root.pieces.extend(edits.map(|edit| (edit, None)));
+                self.root.removals.extend(&node.also);
+                self.root.removals.insert(node.edit);
             }
             let pieces = node.step.inserted();
             self.root.pieces.extend(pieces.into_iter().map(|piece| (node.edit, Some(piece))));
@@ -113,7 +122,7 @@ impl History {
         *pieces_kept = pieces.len();
     }
 
-    /// Edits that brought what is in the set or text of the root, and those that took something out and are remembered.
+    /// Edits that brought what is in the set or text of the root.
     pub fn told_pieces(&self) -> impl Iterator<Item = EditId> + '_ {
         let there = There::of(&self.root.state.content);
         let told = move |piece: &Option<Value>| piece.as_ref().is_none_or(|piece| there.has(piece));
@@ -123,26 +132,39 @@ impl History {
     /// Edits that brought what is in a set or text, as far as they are known by name.
     pub fn known_pieces(&self) -> BTreeSet<EditId> {
         let line = self.line.iter().flat_map(|node| node.also.iter().chain([node.edit]));
-        self.root.pieces.iter().map(|(edit, _)| *edit).chain(line).collect()
+        let root = self.root.pieces.iter().map(|(edit, _)| *edit);
+        root.chain(self.root.removals.iter()).chain(line).collect()
     }
 
-    /// Edits whose piece of a set or text is to be seen now.
-    pub fn visible_pieces(&self) -> Vec<(EditId, Value)> {
-        let line = self
-            .line
-            .iter()
-            .flat_map(|node| node.step.inserted().into_iter().map(|piece| (node.edit, piece)));
-        let root =
-            self.root.pieces.iter().filter_map(|(edit, piece)| Some((*edit, piece.clone()?)));
-        let there = self.shown();
-        root.chain(line).filter(|(_, piece)| there.iter().any(|there| there.has(piece))).collect()
+    /// Edits with what they brought, as far as that is known here.
+    pub fn name_pieces(&self, edits: &Lineage) -> Vec<(EditId, Option<Value>)> {
+        let known: BTreeMap<EditId, Option<Value>> = self.all_pieces().collect();
+        edits.iter().map(|edit| (edit, known.get(&edit).cloned().flatten())).collect()
     }
 
-    /// Those of some edits of whose piece nothing is to be seen now.
-    pub fn hidden(&self, pieces: Vec<(EditId, Value)>) -> impl Iterator<Item = EditId> + '_ {
+    fn all_pieces(&self) -> impl Iterator<Item = (EditId, Option<Value>)> + '_ {
+        let brought = |node: &Node| {
+            let edit = node.edit;
+            node.step.inserted().into_iter().map(move |piece| (edit, Some(piece)))
+        };
+        self.root.pieces.iter().cloned().chain(self.line.iter().flat_map(brought))
+    }
+
+    /// Edits whose piece of a set or text is to be seen now, or may be: of some it is not known what they brought.
+    pub fn visible_pieces(&self) -> Vec<(EditId, Option<Value>)> {
         let there = self.shown();
-        let hidden = move |piece: &Value| !there.iter().any(|there| there.has(piece));
-        pieces.into_iter().filter(move |(_, piece)| hidden(piece)).map(|(edit, _)| edit)
+        let shown = |piece: &Value| there.iter().any(|there| there.has(piece));
+        self.all_pieces().filter(|(_, piece)| piece.as_ref().is_none_or(shown)).collect()
+    }
+
+    /// Those of some edits of whose piece nothing is to be seen now. One that nobody knows of any more brought nothing of this.
+    pub fn hidden(&self, pieces: Vec<(EditId, Option<Value>)>) -> Vec<EditId> {
+        let (there, known) = (self.shown(), self.known_pieces());
+        let hidden = |(edit, piece): &(EditId, Option<Value>)| match piece {
+            Some(piece) => !there.iter().any(|there| there.has(piece)),
+            None => !known.contains(edit),
+        };
+        pieces.into_iter().filter(hidden).map(|(edit, _)| edit).collect()
     }
 
     fn shown(&self) -> Vec<There<'_>> {
