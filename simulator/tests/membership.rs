@@ -4,7 +4,7 @@ mod common;
 
 use common::meddling::{Bystander, Meddler, meddled};
 use common::*;
-use reconverge_scenarios::Scenario;
+use reconverge_scenarios::{Crashes, Durability, Scenario};
 use reconverge_simulator::fact::{Fact, Phase};
 use reconverge_simulator::row::{Row, Status};
 use reconverge_simulator::trial::unsupported;
@@ -155,6 +155,81 @@ fn everybody_is_told_once_and_before_the_next_message() {
             } else {
                 assert!(told.len() >= gone * 3 + back * 4, "{what}: {}", told.len());
             }
+        }
+    }
+}
+
+/// Believes what it is told, remembers it as long as its device does, and so hears everything exactly once.
+struct Believer {
+    own: ReplicaId,
+    /// Of each replica whether it is gone.
+    gone: Vec<u8>,
+    /// What all believe now.
+    beliefs: Arc<Mutex<BTreeMap<ReplicaId, Vec<u8>>>>,
+}
+
+impl Believer {
+    fn confess(&self) {
+        self.beliefs.lock().expect("one thread").insert(self.own, self.gone.clone());
+    }
+}
+
+impl Meddler for Believer {
+    fn before(&mut self, _: &dyn Replica, input: &Input<'_>) {
+        let (replica, gone) = match *input {
+            Input::Seat(SeatChange::Gone { replica }) => (replica, 1),
+            Input::Seat(SeatChange::Back { replica }) => (replica, 0),
+            Input::Receive { from, .. } => {
+                let gone = self.gone[from.0 as usize] == 1;
+                return assert!(!gone, "{} hears from {from}, which it takes to be gone", self.own);
+            }
+            _ => return,
+        };
+        let before = std::mem::replace(&mut self.gone[replica.0 as usize], gone);
+        assert!(before != gone || replica == self.own, "{} hears {input:?} again", self.own);
+        self.confess();
+    }
+
+    fn save(&self) -> Vec<u8> {
+        self.gone.clone()
+    }
+
+    fn restore(&mut self, saved: &[u8]) {
+        self.gone = saved.to_vec();
+        self.confess();
+    }
+}
+
+/// What was told and not synced when power failed is told again: nobody takes for gone who is not, nor the other way round.
+#[test]
+fn what_a_loss_of_power_takes_is_told_again() {
+    for (topology, kills) in [("star", true), ("mesh", true), ("mesh", false)] {
+        let mesh: &[&str] = if topology == "mesh" { &["topology.kind=mesh"] } else { &[] };
+        let mut scenario = impatient(mesh);
+        for group in &mut scenario.groups {
+            group.power_losses = Some(Crashes { mean_ns: 5 * MINUTE, restart_ns: 20 * SECOND });
+            group.device.storage.durability = Durability::Output { interval_ns: 5 * MINUTE };
+            if !kills {
+                group.kills = None;
+            }
+        }
+        for seed in 0..3 {
+            let beliefs = Arc::new(Mutex::new(BTreeMap::new()));
+            let strategy = meddled(strategy("version-vector/dotted"), |seat, _| {
+                let gone = vec![0; seat.members.len()];
+                Box::new(Believer { own: seat.replica, gone, beliefs: beliefs.clone() })
+            });
+            let mut gone = 0;
+            let finished = listen(&scenario, &strategy, seed, |_, fact| {
+                gone += u32::from(matches!(fact, Fact::Member { gone: true, .. }));
+            });
+            let row = finished.result.row;
+            let what = format!("{topology} seed {seed}");
+            assert_eq!(row.status, Status::Ok, "{what}: {}", row.reason);
+            assert!(gone > 3, "{what}: {gone} gone");
+            let beliefs = beliefs.lock().expect("one thread");
+            assert!(beliefs.len() > 3, "{what}: everybody heard something");
+            assert!(beliefs.values().flatten().all(|gone| *gone == 0), "{what}: {beliefs:?}");
         }
     }
 }

@@ -92,6 +92,8 @@ pub struct Taken {
     pub edits: u64,
     /// Conflicts that such an edit had answered.
     pub answered: Vec<Cell>,
+    /// What the membership service had said, in order.
+    pub members: Vec<SeatChange>,
 }
 
 /// Inputs with the times at which they were handled.
@@ -155,11 +157,15 @@ impl Journal {
         replica: &dyn Replica,
     ) -> u64 {
         self.reports += reports;
-        if let HostInput::Edit { edit, .. } = &input {
-            self.unsynced.edits += 1;
-            if let Edit::Resolve { cell, .. } = edit {
-                self.unsynced.answered.push(*cell);
+        match &input {
+            HostInput::Edit { edit, .. } => {
+                self.unsynced.edits += 1;
+                if let Edit::Resolve { cell, .. } = edit {
+                    self.unsynced.answered.push(*cell);
+                }
             }
+            HostInput::Seat(change) => self.unsynced.members.push(*change),
+            _ => {}
         }
         if self.keeps {
             self.since.push((clock, input));

@@ -554,6 +554,8 @@ impl World<'_> {
         host.reports -= reports;
         // The conflicts are open again; users are asked anew.
         host.users.ask_again(taken.answered);
+        // What the membership service had said before is told again, and first.
+        host.missed.splice(..0, taken.members);
         if taken.edits > 0 || reports > 0 {
             let edits = taken.edits;
             self.emit(&Fact::Forgotten { device: device as u32, edits, reports });

@@ -22,6 +22,14 @@ pub trait Meddler: Send {
     fn pending(&self, inner: &dyn Replica, peer: ReplicaId) -> Pending {
         inner.pending(peer)
     }
+
+    /// What it keeps across restarts, always of the same length.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Takes back what it kept.
+    fn restore(&mut self, _saved: &[u8]) {}
 }
 
 /// A meddler that leaves a replica alone.
@@ -63,7 +71,10 @@ impl<F: Fn(&Seat<'_>, bool) -> Box<dyn Meddler> + Send + Sync> Strategy for Medd
     }
 
     fn restore(&self, seat: &Seat<'_>, saved: &[u8]) -> Result<Box<dyn Replica>, Malformed> {
-        let meddler = (self.meddler)(seat, true);
+        let mut meddler = (self.meddler)(seat, true);
+        let inner_bytes = saved.len().checked_sub(meddler.save().len());
+        let (saved, kept) = saved.split_at(inner_bytes.ok_or(Malformed("cut short"))?);
+        meddler.restore(kept);
         Ok(Box::new(MeddledReplica { inner: self.inner.restore(seat, saved)?, meddler }))
     }
 
@@ -99,6 +110,7 @@ impl Replica for MeddledReplica {
 
     fn save(&self, out: &mut Vec<u8>) {
         self.inner.save(out);
+        out.extend(self.meddler.save());
     }
 
     fn footprint(&self) -> Footprint {

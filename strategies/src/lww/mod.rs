@@ -142,9 +142,7 @@ impl Strategy for Lww {
             graph: without_server,
             session: Support::Native,
             datagram: Support::Native,
-            memory_loss: Support::Unsupported(
-                "who forgot what it had told is not told again what became of it",
-            ),
+            memory_loss: Support::Native,
             exceptions: &[],
             schedule: None,
             edit_ids: EditIds::InCargo,

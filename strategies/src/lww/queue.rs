@@ -1,9 +1,7 @@
 //! What one peer is owed: the places it lacks, the batches on their way to it, and which of its own batches have come.
 
-use super::ids;
 use super::store::Place;
 use crate::contract::Malformed;
-use crate::document::{EditId, RecordId};
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,8 +36,10 @@ pub(crate) struct Queue {
     gone: bool,
     /// Graves that the peer does not know were forgotten without it: what it sends may be long deleted, until it has taken a snapshot.
     estranged: bool,
-    /// The deletions in those graves, where they are known; for reports only.
-    missed: BTreeMap<RecordId, EditId>,
+    /// The peer has lost memory: that it lacks something says nothing, until it has taken a snapshot.
+    forgetful: bool,
+    /// This replica has lost memory, and no snapshot has come from the peer since.
+    awaiting: bool,
 }
 
 /// A batch to send.
@@ -77,6 +77,16 @@ impl Queue {
     pub fn begin(&mut self, incarnation: u32) {
         if incarnation > 0 {
             self.next_batch = u64::from(incarnation) << 32;
+            self.awaiting = true;
+            self.mark(Item::AskSnapshot);
+        }
+    }
+
+    /// The peer has lost memory. What it was asked for before may be among that.
+    pub fn begin_again(&mut self) {
+        self.estrange();
+        self.forgetful = true;
+        if self.awaiting && !self.has(Item::AskSnapshot) {
             self.mark(Item::AskSnapshot);
         }
     }
@@ -117,10 +127,9 @@ impl Queue {
     }
 
     /// Forgets a grave. A peer that needed it is estranged by that.
-    pub fn forget(&mut self, grave: Place, deletion: Option<EditId>) {
+    pub fn forget(&mut self, grave: Place) {
         if self.needs(grave) {
             self.estrange();
-            self.missed.extend(deletion.map(|edit| (grave.record(), edit)));
         }
         self.settle(grave);
         self.told.remove(&grave);
@@ -136,9 +145,8 @@ impl Queue {
         self.estranged
     }
 
-    /// The deletions that the peer missed, for reports.
-    pub fn missed(&self) -> impl Iterator<Item = (RecordId, EditId)> + '_ {
-        self.missed.iter().map(|(record, edit)| (*record, *edit))
+    pub fn is_forgetful(&self) -> bool {
+        self.forgetful
     }
 
     pub fn set_gone(&mut self, gone: bool) {
@@ -177,8 +185,7 @@ impl Queue {
         let settled = self.unacknowledged.extract_if(.., |_, first| *first <= number);
         let settled: Vec<Item> = settled.map(|(item, _)| item).collect();
         if settled.contains(&Item::Snapshot) {
-            self.estranged = false;
-            self.missed.clear();
+            (self.estranged, self.forgetful) = (false, false);
         }
         Ok(settled)
     }
@@ -195,6 +202,7 @@ impl Queue {
             self.acknowledged(last)?;
         }
         self.lost();
+        self.awaiting = false;
         self.drop_item(Item::AskSnapshot);
         Ok(())
     }
@@ -262,12 +270,8 @@ impl Queue {
             place.write(writer);
             writer.uint(*batch);
         }
-        writer.byte(u8::from(self.gone) | u8::from(self.estranged) << 1);
-        writer.count(self.missed.len());
-        for (record, edit) in &self.missed {
-            writer.uint(u64::from(record.0));
-            ids::write_one(writer, Some(*edit));
-        }
+        let flags = [self.gone, self.estranged, self.forgetful, self.awaiting];
+        writer.byte(flags.iter().rev().fold(0, |all, flag| all << 1 | u8::from(*flag)));
     }
 
     pub fn restore(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -286,14 +290,11 @@ impl Queue {
             queue.told.insert(Place::read(reader)?, reader.uint()?);
         }
         let flags = reader.byte()?;
-        if flags > 3 {
+        if flags > 15 {
             return Err(Malformed("unknown flags of a peer"));
         }
         (queue.gone, queue.estranged) = (flags & 1 != 0, flags & 2 != 0);
-        for _ in 0..reader.count(2)? {
-            let record = RecordId(reader.uint32()?);
-            queue.missed.extend(ids::read_one(reader)?.map(|edit| (record, edit)));
-        }
+        (queue.forgetful, queue.awaiting) = (flags & 4 != 0, flags & 8 != 0);
         Ok(queue)
     }
 }
@@ -333,6 +334,7 @@ impl Item {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::RecordId;
 
     fn place(record: u32) -> Place {
         Place::Record(RecordId(record))

@@ -40,6 +40,9 @@ pub(crate) struct LwwReplica<S> {
     /// What this replica brought back from being gone, and the peers that stayed and have had it: they are asked whether it still is, and
     /// until then nobody is told of it.
     doubtful: BTreeMap<Place, BTreeSet<ReplicaId>>,
+    /// Of each record the latest deletion whose grave was forgotten, for reports only: who was gone or lost memory is told of it in the cargo
+    /// of a snapshot.
+    deletions: BTreeMap<RecordId, EditId>,
     transport: Transport,
     incarnation: u32,
 }
@@ -53,6 +56,7 @@ impl<S: Store> LwwReplica<S> {
             queues: seat.peers.iter().map(queue).collect(),
             early: BTreeSet::new(),
             doubtful: BTreeMap::new(),
+            deletions: BTreeMap::new(),
             transport: seat.transport,
             incarnation: seat.incarnation,
         }
@@ -67,6 +71,10 @@ impl<S: Store> LwwReplica<S> {
             let place = Place::read(&mut reader)?;
             let peers = (0..reader.count(1)?).map(|_| reader.replica());
             replica.doubtful.insert(place, peers.collect::<Result<_, _>>()?);
+        }
+        for _ in 0..reader.count(3)? {
+            let record = RecordId(reader.uint32()?);
+            replica.deletions.insert(record, reader.edit_id()?);
         }
         // In the order in which they were saved.
         for queue in replica.queues.values_mut() {
@@ -109,7 +117,7 @@ impl<S: Store> LwwReplica<S> {
         };
         let elements = self.document.write(peer, &places, &mut writer, &mut cargo);
         if snapshot.is_some() {
-            load_missed(&mut cargo, elements, self.queues[&peer].missed());
+            load_deletions(&mut cargo, elements, &self.deletions);
         }
         out.work(elements as u64);
         out.work_bytes(writer.len());
@@ -190,8 +198,10 @@ impl<S: Store> LwwReplica<S> {
                 }
                 queue.set_gone(false);
                 if head.asks_snapshot {
-                    queue.estrange();
+                    queue.begin_again();
+                    self.ask_no_more(wall, from);
                 }
+                let queue = self.queue(from);
                 let estranged = queue.is_estranged();
                 if estranged && head.snapshot.is_none() {
                     queue.raise_floor(head.number.saturating_add(1));
@@ -275,10 +285,16 @@ impl<S: Store> LwwReplica<S> {
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
-        self.queue(from).rejoin(snapshot.received)?;
+        let queue = self.queue(from);
+        queue.rejoin(snapshot.received)?;
+        // What a peer lacks that lost memory is no deletion: it is told of it in a snapshot.
+        let forgetful = queue.is_forgetful();
         self.document.learn_forgotten(snapshot.forgotten);
         let (named, elements) = S::named(updates);
-        let missed = unload_missed(cargo, elements);
+        self.deletions.extend(unload_deletions(cargo, elements));
+        if forgetful {
+            return Ok(());
+        }
         let places = self.document.places(false);
         out.work(places.len() as u64);
         let told_of = |place: &Place| {
@@ -312,7 +328,7 @@ impl<S: Store> LwwReplica<S> {
         let mut applied = BTreeSet::new();
         for place in old {
             self.doubtful.remove(&place);
-            let by = missed.get(&place.record()).copied();
+            let by = self.deletions.get(&place.record()).copied();
             let alive = self.document.grave(place).is_none();
             if let Some(edit) = by.filter(|edit| alive && applied.insert(*edit)) {
                 out.change(Change::Applied { edit });
@@ -373,7 +389,8 @@ impl<S: Store> LwwReplica<S> {
             return;
         }
         let deletion = self.document.forget(place);
-        self.queues.values_mut().for_each(|queue| queue.forget(place, deletion));
+        self.deletions.extend(deletion.map(|edit| (place.record(), edit)));
+        self.queues.values_mut().for_each(|queue| queue.forget(place));
     }
 
     fn forget_all_unneeded(&mut self, wall: WallTime, out: &mut Outbox) {
@@ -401,17 +418,21 @@ impl<S: Store> LwwReplica<S> {
         queue.set_gone(gone);
         if gone {
             self.forget_all_unneeded(wall, out);
-            let mut unknown = Vec::new();
-            self.doubtful.retain(|place, peers| {
-                peers.remove(&replica);
-                if peers.is_empty() {
-                    unknown.push(*place);
-                }
-                !peers.is_empty()
-            });
-            // Nobody who had it is left to be asked.
-            unknown.into_iter().for_each(|place| self.tell_anew(wall, place));
+            self.ask_no_more(wall, replica);
         }
+    }
+
+    /// A peer cannot say what still is: where it was the last to be asked, this replica tells of what it has.
+    fn ask_no_more(&mut self, wall: WallTime, peer: ReplicaId) {
+        let mut unknown = Vec::new();
+        self.doubtful.retain(|place, peers| {
+            peers.remove(&peer);
+            if peers.is_empty() {
+                unknown.push(*place);
+            }
+            !peers.is_empty()
+        });
+        unknown.into_iter().for_each(|place| self.tell_anew(wall, place));
     }
 }
 
@@ -443,24 +464,19 @@ fn note(
     queues.len() as u64
 }
 
-/// Puts the deletions that a peer missed into the cargo of a snapshot: element `elements` and the number of the record.
-fn load_missed(
-    cargo: &mut Cargo,
-    elements: usize,
-    missed: impl Iterator<Item = (RecordId, EditId)>,
-) {
-    for (record, first) in missed {
+/// Puts forgotten deletions into the cargo of a snapshot: element `elements` and the number of the record.
+fn load_deletions(cargo: &mut Cargo, elements: usize, deletions: &BTreeMap<RecordId, EditId>) {
+    for (record, first) in deletions {
         let element = u32::try_from(elements).ok().and_then(|e| e.checked_add(record.0));
-        cargo.ids.extend(element.map(|element| CargoIds { element, first, count: 1 }));
+        cargo.ids.extend(element.map(|element| CargoIds { element, first: *first, count: 1 }));
     }
 }
 
-fn unload_missed(cargo: &Cargo, elements: usize) -> BTreeMap<RecordId, EditId> {
-    let beyond = |ids: &CargoIds| {
+fn unload_deletions(cargo: &Cargo, elements: usize) -> impl Iterator<Item = (RecordId, EditId)> {
+    cargo.ids.iter().filter_map(move |ids| {
         let record = (ids.element as usize).checked_sub(elements)?;
         Some((RecordId(record as u32), ids.first))
-    };
-    cargo.ids.iter().filter_map(beyond).collect()
+    })
 }
 
 impl<S: Store> Replica for LwwReplica<S> {
@@ -526,6 +542,11 @@ impl<S: Store> Replica for LwwReplica<S> {
             place.write(&mut writer);
             writer.count(peers.len());
             peers.iter().for_each(|peer| writer.replica(*peer));
+        }
+        writer.count(self.deletions.len());
+        for (record, edit) in &self.deletions {
+            writer.uint(u64::from(record.0));
+            writer.edit_id(*edit);
         }
         self.queues.values().for_each(|queue| queue.save(&mut writer));
         *out = writer.finish();
