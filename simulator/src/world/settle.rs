@@ -2,7 +2,9 @@
 
 use super::{Ending, Event, World};
 use crate::fact::{Fact, Phase};
-use reconverge_strategies::{Content, PartitionId, Rendering, Replica, Scope, Shown};
+use reconverge_strategies::{
+    Content, PartitionId, Rendering, Replica, ReplicaId, Scope, Shown,
+};
 
 /// How far settling has come.
 #[derive(Debug, Default)]
@@ -17,7 +19,13 @@ pub(super) struct Settling {
     pub(super) healed_ns: u64,
     /// What held when the last full round of talking began.
     round: Option<(u64, u64, Vec<u128>)>,
+    /// Rounds that changed nothing and yet were not the last.
+    owing_rounds: u32,
 }
+
+/// So many rounds of talking that change nothing are borne while somebody says that it owes somebody else something: a question may
+/// have to be asked and answered before what it is about is told.
+const MOST_OWING_ROUNDS: u32 = 8;
 
 impl World<'_> {
     /// All links up, batteries full, processes running, no new edits.
@@ -83,11 +91,13 @@ impl World<'_> {
     pub(super) fn settle_step(&mut self) {
         let now = (self.settling.changes, self.settling.drops, self.fingerprints());
         if self.settling.round.as_ref() == Some(&now) {
-            self.ending = Some(match self.difference() {
-                None => Ending::Quiescent,
-                Some(difference) => Ending::Diverged(difference),
-            });
-            return;
+            let difference = self.difference();
+            let patient = self.settling.owing_rounds < MOST_OWING_ROUNDS;
+            if difference.is_none() || !patient || !self.owes_anything() {
+                self.ending = Some(difference.map_or(Ending::Quiescent, Ending::Diverged));
+                return;
+            }
+            self.settling.owing_rounds += 1;
         }
         self.settling.round = Some(now);
         for pair in 0..self.pairs.len() {
@@ -95,6 +105,16 @@ impl World<'_> {
                 self.sync_due(pair, side);
             }
         }
+    }
+
+    /// Whether a replica says that it owes one of its peers something.
+    fn owes_anything(&self) -> bool {
+        self.pairs.iter().any(|pair| {
+            let [first, second] = pair.ends;
+            [(first, second), (second, first)].into_iter().any(|(device, peer)| {
+                self.hosts[device as usize].replica.pending(ReplicaId(peer)).edits > 0
+            })
+        })
     }
 
     pub(super) fn deadline(&mut self) {

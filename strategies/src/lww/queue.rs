@@ -149,6 +149,11 @@ impl Queue {
         self.forgetful
     }
 
+    /// Whether a snapshot is to come because this replica has lost memory.
+    pub fn is_awaiting(&self) -> bool {
+        self.awaiting
+    }
+
     pub fn set_gone(&mut self, gone: bool) {
         self.gone = gone;
     }

@@ -207,11 +207,13 @@ impl<S: Store> LwwReplica<S> {
                     queue.raise_floor(head.number.saturating_add(1));
                     return Ok(());
                 }
+                // Where both have lost memory neither can say what was deleted, and each takes what the other has.
+                let both_forgot = queue.is_forgetful() && queue.is_awaiting();
                 let unneeded = queue.took(head.number, head.lowest);
                 if let Some(snapshot) = head.snapshot {
                     self.rejoin(wall, from, snapshot, updates, cargo, out)?;
                 }
-                if estranged {
+                if estranged && !both_forgot {
                     self.queue(from).mark(Item::AskEverything);
                 } else {
                     self.merge(wall, from, head.number, updates, cargo, out);
@@ -286,6 +288,7 @@ impl<S: Store> LwwReplica<S> {
         out: &mut Outbox,
     ) -> Result<(), Malformed> {
         let queue = self.queue(from);
+        let asked = queue.is_awaiting();
         queue.rejoin(snapshot.received)?;
         // What a peer lacks that lost memory is no deletion: it is told of it in a snapshot.
         let forgetful = queue.is_forgetful();
@@ -314,7 +317,10 @@ impl<S: Store> LwwReplica<S> {
                 self.tell_all(place);
                 continue;
             }
-            let had_it = |queue: &Queue| !queue.is_gone() && !queue.owes(place);
+            // Who lost memory awaits snapshots; of all others it knows what they have said since.
+            let may_lack = |queue: &Queue| !asked || queue.is_awaiting();
+            let had_it =
+                |queue: &Queue| !queue.is_gone() && !queue.owes(place) && may_lack(queue);
             let others = self.queues.iter().filter(|(peer, queue)| **peer != from && had_it(queue));
             let others: BTreeSet<ReplicaId> = others.map(|(peer, _)| *peer).collect();
             if others.is_empty() {
@@ -322,7 +328,9 @@ impl<S: Store> LwwReplica<S> {
                 continue;
             }
             self.queues.values_mut().for_each(|queue| queue.settle(place));
-            others.iter().for_each(|peer| self.queue(*peer).mark(Item::AskEverything));
+            if !asked {
+                others.iter().for_each(|peer| self.queue(*peer).mark(Item::AskEverything));
+            }
             self.doubtful.insert(place, others);
         }
         let mut applied = BTreeSet::new();
