@@ -201,12 +201,14 @@ impl Queue {
     }
 
     /// A snapshot came from the peer, which had taken this replica's batches below `received` by then and ignores all others that are on
-    /// their way.
+    /// their way but for a snapshot: if that were begun anew too, two that speak at the same time would never be done.
     pub fn rejoin(&mut self, received: u64) -> Result<(), Malformed> {
         if let Some(last) = received.checked_sub(1) {
             self.acknowledged(last)?;
         }
-        self.lost();
+        let snapshot = self.unacknowledged.get(&Item::Snapshot).copied();
+        let ignored = self.unacknowledged.extract_if(.., |_, first| Some(*first) != snapshot);
+        self.dirty.extend(ignored.map(|(item, _)| item));
         self.awaiting = false;
         self.drop_item(Item::AskSnapshot);
         Ok(())
