@@ -268,7 +268,13 @@ const PRESUMES: &[&str] = &[
 #[test]
 fn strategies_bear_a_retention_of_two_minutes() {
     let mut failures = Vec::new();
-    for overrides in [&[][..], &["topology.kind=mesh"], &["topology.kind=tree"]] {
+    for overrides in [
+        &[][..],
+        &["topology.kind=mesh"],
+        &["topology.kind=tree"],
+        &["group.phone.kills=none"],
+        &["group.phone.kills=none", "topology.kind=mesh"],
+    ] {
         let scenario = impatient(overrides);
         for strategy in registry().iter().filter(|one| !PRESUMES.contains(&one.name())) {
             let expected = match unsupported(&scenario, &strategy.profile()) {
@@ -278,9 +284,8 @@ fn strategies_bear_a_retention_of_two_minutes() {
             for seed in 0..2 {
                 let row = trial(&scenario, *strategy, seed).result.row;
                 if row.status != expected {
-                    let topology = scenario.topology.name();
                     let Row { strategy, status, reason, .. } = row;
-                    failures.push(format!("{strategy}, {topology}, {seed}: {status:?} {reason}"));
+                    failures.push(format!("{strategy}, {overrides:?}, {seed}: {status:?} {reason}"));
                 }
             }
         }

@@ -66,6 +66,7 @@ fn every_strategy_gets_over_lost_memory_or_says_that_it_cannot() {
     let mut failures = Vec::new();
     for strategy in registry() {
         if unsupported(&scenario, &strategy.profile()).is_some() {
+            assert!(!strategy.name().starts_with("lww/"), "{} bears it", strategy.name());
             continue;
         }
         for seed in 0..3 {
@@ -76,6 +77,37 @@ fn every_strategy_gets_over_lost_memory_or_says_that_it_cannot() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Last writers forget deletions, so whoever forgot them sooner than it should must not be taken at its word, in whatever network, and two who
+/// forgot at the same time must come to an end.
+#[test]
+fn last_writers_get_over_lost_memory_in_every_network() {
+    let networks: [&[&str]; 5] = [
+        &[],
+        &["topology.kind=mesh"],
+        &["topology.kind=tree"],
+        &["topology.kind=ring"],
+        &["transport.kind=datagram"],
+    ];
+    for overrides in networks {
+        let mut scenario = built_in("small", overrides);
+        for group in &mut scenario.groups {
+            group.power_losses = Some(Crashes { mean_ns: 10 * MINUTE, restart_ns: 20 * SECOND });
+            group.device.storage.durability = UNSAFE;
+        }
+        for strategy in registry().iter().filter(|one| one.name().starts_with("lww/")) {
+            if unsupported(&scenario, &strategy.profile()).is_some() {
+                assert_eq!(strategy.name(), "lww/server-order", "{overrides:?}");
+                continue;
+            }
+            for seed in [1, 2, 3, 4, 15, 22, 23, 39] {
+                let row = trial(&scenario, *strategy, seed).result.row;
+                let what = format!("{} seed {seed} {overrides:?}", row.strategy);
+                assert_eq!(row.status, Status::Ok, "{what}: {}", row.reason);
+            }
+        }
+    }
 }
 
 /// What a device holds after a loss of power is told by its journal alone: edits synced before are kept, later ones are gone wherever
@@ -144,5 +176,33 @@ fn a_power_cut_takes_edits_that_waited_for_their_barrier() {
             assert_eq!(row.world_digest, world[seed as usize], "power fails whatever the policy");
         }
         assert!(crashed > 0, "{name}");
+    }
+}
+
+/// With three seeds, as anybody would run it: every strategy ends well, and every budget of the scenario is kept.
+#[test]
+fn the_power_cut_keeps_its_budgets() {
+    let scenario = built_in("power-cut", &[]);
+    let rows: Vec<Row> = registry()
+        .iter()
+        .flat_map(|strategy| (0..3).map(|seed| trial(&scenario, *strategy, seed).result.row))
+        .collect();
+    assert!(scenario.budgets.len() >= 2, "there is something to keep");
+    for budget in &scenario.budgets {
+        let family = budget.strategy.trim_end_matches('*');
+        let mut judged = 0;
+        for row in rows.iter().filter(|row| row.strategy.starts_with(family)) {
+            let value = figures(row).get(&budget.metric).flatten();
+            let value = value.unwrap_or_else(|| panic!("no {} of {}", budget.metric, row.strategy));
+            let kept = budget.min.is_none_or(|min| value >= min)
+                && budget.max.is_none_or(|max| value <= max);
+            let (name, seed) = (&row.strategy, row.seed);
+            assert!(kept, "{name} seed {seed}: {} is {value}, where {budget:?}", budget.metric);
+            judged += 1;
+        }
+        assert!(judged > 3, "{budget:?} speaks of {judged} trials");
+    }
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{} seed {}: {}", row.strategy, row.seed, row.reason);
     }
 }

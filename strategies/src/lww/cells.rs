@@ -484,9 +484,12 @@ impl Store for Cells {
         let mut receipts: Receipts = tombstones
             .chain(cells)
             .filter_map(|(place, stamp)| {
+                let number = stamp.pending()?;
+                // What came from a peer that has to hear a snapshot first was not taken.
+                let arrived = self.arrived.get(&stamp.replica).copied().unwrap_or(0);
                 let held = self.stamp_of(place);
                 let alive = held.author() == stamp.author();
-                Some((stamp.pending()?, alive.then_some(held.time)))
+                (number <= arrived).then_some((number, alive.then_some(held.time)))
             })
             .collect();
         receipts.sort_unstable();
@@ -494,9 +497,11 @@ impl Store for Cells {
         receipts
     }
 
-    fn settle(&mut self, place: Place, receipts: &Receipts, out: &mut Outbox) {
-        let Some(number) = self.stamp_of(place).pending() else { return };
-        let Ok(at) = receipts.binary_search_by_key(&number, |(number, _)| *number) else { return };
+    fn settle(&mut self, place: Place, receipts: &Receipts, out: &mut Outbox) -> bool {
+        let Some(number) = self.stamp_of(place).pending() else { return true };
+        let Ok(at) = receipts.binary_search_by_key(&number, |(number, _)| *number) else {
+            return false;
+        };
         let time = receipts[at].1;
         let replace = |stamp: &mut Stamp| match time {
             Some(time) => stamp.time = time,
@@ -521,6 +526,7 @@ impl Store for Cells {
                 _ => drop(self.tombstones.remove(&record)),
             },
         }
+        true
     }
 
     fn places(&self, since_beginning: bool) -> Vec<Place> {

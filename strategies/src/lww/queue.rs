@@ -162,6 +162,11 @@ impl Queue {
         self.gone
     }
 
+    /// Whether a snapshot was sent that has not been acknowledged.
+    pub fn snapshot_is_under_way(&self) -> bool {
+        self.unacknowledged.contains_key(&Item::Snapshot)
+    }
+
     /// Starts a batch: what is dirty, and with `again` what was sent and not acknowledged. `None` where there is nothing to say.
     pub fn batch(&mut self, again: bool) -> Option<Batch> {
         let number = self.next_batch;

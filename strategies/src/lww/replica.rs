@@ -97,6 +97,10 @@ impl<S: Store> LwwReplica<S> {
     fn sync(&mut self, peer: ReplicaId, out: &mut Outbox) {
         let again = self.transport == Transport::Datagram;
         let Some(queue) = self.queues.get_mut(&peer) else { return };
+        if self.rules.orders_by_arrival() && !again && queue.snapshot_is_under_way() {
+            // The authority may take nothing of it. Later writes must not arrive before those.
+            return;
+        }
         let Some(batch) = queue.batch(again) else { return };
         let has = |item| batch.items.contains(&item);
         let snapshot = has(Item::Snapshot)
@@ -165,7 +169,11 @@ impl<S: Store> LwwReplica<S> {
         for item in settled {
             match item {
                 Item::Latest(place) => {
-                    self.document.settle(place, &acknowledgement.receipts, out);
+                    if !self.document.settle(place, &acknowledgement.receipts, out) {
+                        // It came while the authority took nothing from here.
+                        self.queue(from).mark(item);
+                        continue;
+                    }
                     self.forget_if_unneeded(wall, place);
                     if self.rules.orders_by_arrival() {
                         self.forget_if_unneeded(wall, Place::Record(place.record()));

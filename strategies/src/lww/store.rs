@@ -163,8 +163,10 @@ pub(crate) trait Store: Sized + Send {
         Receipts::new()
     }
 
-    /// Takes note of what the authority said of the present value of a place.
-    fn settle(&mut self, _place: Place, _receipts: &Receipts, _: &mut Outbox) {}
+    /// Takes note of what the authority said of the present value of a place; false where it said nothing and should have.
+    fn settle(&mut self, _place: Place, _receipts: &Receipts, _: &mut Outbox) -> bool {
+        true
+    }
 
     /// All places that hold anything, in ascending order; if told so, without those that hold what they held in the beginning.
     fn places(&self, since_beginning: bool) -> Vec<Place>;

@@ -534,6 +534,35 @@ fn who_lost_memory_does_not_bring_back_what_was_deleted() {
     }
 }
 
+/// What one of them lacks says nothing of what is deleted, whoever speaks first.
+#[test]
+fn two_that_lost_memory_at_once_keep_what_anybody_has() {
+    for strategy in ALL {
+        for topology in topologies(strategy) {
+            for transport in [Transport::Session, Transport::Datagram] {
+                let label = format!("{strategy:?} {topology:?} {transport:?}");
+                let mut net = Net::new(strategy, topology, transport, 3);
+                net.put(1, 0, "before");
+                net.settle(&label);
+                let old = [0, 2].map(|n| (n, net.saved(n)));
+                net.put(1, 1, "by 1");
+                net.put(2, 2, "by 2");
+                net.settle(&label);
+                for (n, saved) in &old {
+                    net.restart(*n, saved, 1);
+                }
+                net.put(2, 3, "new");
+                net.settle(&label);
+                for n in 0..3 {
+                    let shown = [0, 1, 2, 3].map(|record| net.register(n, record));
+                    let shown = shown.each_ref().map(|value| value.as_deref().unwrap_or("-"));
+                    assert_eq!(shown, ["before", "by 1", "by 2", "new"], "{label} at {n}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_deletion_from_the_future_is_remembered_until_its_time_has_come() {
     for strategy in [&Lww::WALL, &Lww::HLC, &Lww::RECORD] {
