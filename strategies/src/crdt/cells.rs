@@ -99,8 +99,6 @@ pub struct Effects {
 pub struct Comparison {
     /// Values and additions that are hidden, and the value that is displayed instead if there is one.
     pub hidden: Vec<(Dot, Option<Dot>)>,
-    /// Values and additions that are shown and were not.
-    pub shown: Vec<Dot>,
     /// Values that are shown beside a new one, and that one.
     pub rivals: Vec<(Cell, Dot, Dot)>,
 }
@@ -331,7 +329,6 @@ impl Cells {
                 (Some(State::Counter(old)), State::Counter(new)) => {
                     let gone = old.standing().difference(new.standing());
                     found.hidden.extend(gone.map(|dot| (*dot, None)));
-                    found.shown.extend(new.standing().difference(old.standing()));
                 }
                 (old, State::Register(new)) => {
                     let old = old.map_or_else(Vec::new, |old| values(old.seen()));
@@ -339,7 +336,6 @@ impl Cells {
                     let gone = old.iter().filter(|dot| !dots.contains(dot));
                     found.hidden.extend(gone.map(|dot| (*dot, dots.first().copied())));
                     for (n, dot) in dots.iter().enumerate().filter(|(_, dot)| !old.contains(dot)) {
-                        found.shown.push(*dot);
                         let pairs = new
                             .rivals(*dot)
                             .filter(|rival| old.contains(rival) || dots[..n].contains(rival));
@@ -352,18 +348,31 @@ impl Cells {
         found
     }
 
-    /// The dots of all that is shown.
-    pub fn displayed(&self) -> impl Iterator<Item = Dot> + '_ {
-        self.states.values().flat_map(|state| -> Box<dyn Iterator<Item = Dot> + '_> {
+    /// The dots of all that is shown, each with whether it is an addition, which counts as often as it is there.
+    pub fn displayed(&self) -> impl Iterator<Item = (Dot, bool)> + '_ {
+        self.states.values().flat_map(|state| -> Box<dyn Iterator<Item = (Dot, bool)> + '_> {
+            let plain = |dot| (dot, false);
             match state {
-                State::Register(register) => Box::new(register.dots().into_iter()),
-                State::Counter(counter) => Box::new(counter.standing().iter().copied()),
-                State::Set(set) => Box::new(set.insertions().keys().copied()),
+                State::Register(register) => Box::new(register.dots().into_iter().map(plain)),
+                State::Counter(counter) => {
+                    Box::new(counter.standing().iter().map(|dot| (*dot, true)))
+                }
+                State::Set(set) => Box::new(set.insertions().keys().copied().map(plain)),
                 State::Text(text) => {
                     let spans = text.visible().into_iter();
-                    Box::new(spans.flat_map(|span| (0..span.len).map(move |n| span.first.plus(n))))
+                    let dots = spans.flat_map(|span| (0..span.len).map(move |n| span.first.plus(n)));
+                    Box::new(dots.map(plain))
                 }
             }
+        })
+    }
+
+    /// Whether this value or addition is shown; looks at every cell.
+    pub fn stands(&self, dot: Dot) -> bool {
+        self.states.values().any(|state| match state {
+            State::Register(register) => register.dots().contains(&dot),
+            State::Counter(counter) => counter.standing().contains(&dot),
+            _ => false,
         })
     }
 

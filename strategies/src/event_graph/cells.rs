@@ -102,8 +102,6 @@ pub struct Effects {
 pub struct Comparison {
     /// Values and additions that are hidden, and the value that is displayed instead if there is one.
     pub hidden: Vec<(Dot, Option<Dot>)>,
-    /// Values and additions that are shown and were not.
-    pub shown: Vec<Dot>,
     /// Values that are shown beside a new one, and that one.
     pub rivals: Vec<(Cell, Dot, Dot)>,
 }
@@ -298,7 +296,6 @@ impl Cells {
                 (Some(State::Counter(old)), State::Counter(new)) => {
                     let gone = old.standing().difference(new.standing());
                     found.hidden.extend(gone.map(|dot| (*dot, None)));
-                    found.shown.extend(new.standing().difference(old.standing()));
                 }
                 (old, State::Register(new)) => {
                     let old = old.and_then(State::seen).map_or_else(Vec::new, values);
@@ -306,7 +303,6 @@ impl Cells {
                     let gone = old.iter().filter(|dot| !dots.contains(dot));
                     found.hidden.extend(gone.map(|dot| (*dot, dots.first().copied())));
                     for (n, dot) in dots.iter().enumerate().filter(|(_, dot)| !old.contains(dot)) {
-                        found.shown.push(*dot);
                         let pairs = new
                             .rivals(*dot)
                             .filter(|rival| old.contains(rival) || dots[..n].contains(rival));
@@ -317,6 +313,28 @@ impl Cells {
             }
         }
         found
+    }
+
+    /// The dots of all that is shown, texts left aside, each with whether it is an addition, which counts as often as it is there.
+    pub fn displayed(&self) -> impl Iterator<Item = (Dot, bool)> + '_ {
+        self.states.values().flat_map(|state| {
+            let (dots, adds): (Vec<Dot>, bool) = match state {
+                State::Register(register) => (register.dots(), false),
+                State::Counter(counter) => (counter.standing().iter().copied().collect(), true),
+                State::Set(set) => (set.insertions().keys().copied().collect(), false),
+                State::Text(_) => (Vec::new(), false),
+            };
+            dots.into_iter().map(move |dot| (dot, adds))
+        })
+    }
+
+    /// Whether this value or addition is shown; looks at every cell.
+    pub fn stands(&self, dot: Dot) -> bool {
+        self.states.values().any(|state| match state {
+            State::Register(register) => register.dots().contains(&dot),
+            State::Counter(counter) => counter.standing().contains(&dot),
+            _ => false,
+        })
     }
 
     /// What the cells take, in bytes.

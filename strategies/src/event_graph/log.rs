@@ -91,13 +91,14 @@ impl Log {
         self.dropped.beyond(known) == 0
     }
 
-    /// Drops the events before a position.
-    pub fn drop_before(&mut self, position: u64) {
+    /// Drops the events before a position, and hands each to `drop`.
+    pub fn drop_before(&mut self, position: u64, mut drop: impl FnMut(Event<Passage>)) {
         while self.start < position {
             let Some(event) = self.events.pop_front() else { break };
             self.start += 1;
             self.bytes -= event.memory_bytes();
             self.dropped.raise(event.first.agent, event.last().counter);
+            drop(event);
         }
     }
 

@@ -19,7 +19,7 @@ use crate::crdt::attribution::Attribution;
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::stability::Members;
 use crate::document::{Cell, Edit, EditId, PartitionId, Rendering, ReplicaId, Schema, Scope};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What is known of a peer.
 #[derive(Clone, Debug)]
@@ -59,6 +59,10 @@ pub struct GraphReplica {
     /// In order of names.
     pub(super) peers: Vec<Peer>,
     pub(super) members: Members,
+    /// What every member was last found to have.
+    pub(super) stable: Version,
+    /// Own events that no peer lacks, but perhaps some member: this replica would have to make them again if it were gone.
+    pub(super) own: VecDeque<Event<Passage>>,
     pub(super) ids: Attribution,
     /// For reports only: which edit took the place of another one. Whoever takes over the document is told so beside it.
     pub(super) replaced: BTreeMap<EditId, EditId>,
@@ -82,6 +86,8 @@ impl GraphReplica {
             log: Log::default(),
             peers: seat.peers.iter().map(|id| Peer::new(*id)).collect(),
             members: Members::new(seat.members, seat.replica),
+            stable: Version::new(),
+            own: VecDeque::new(),
             ids: Attribution::default(),
             replaced: BTreeMap::new(),
         };
@@ -141,11 +147,19 @@ impl GraphReplica {
         out.work(effects.work_units);
         let Some(by) = by else { return };
         for edit in effects.hidden.iter().filter_map(|dot| self.ids.of(*dot)) {
-            self.replaced.insert(edit, by);
-            out.change(Change::Replaced { edit, by });
+            // What its author has made again in a later life may still stand under the other name.
+            let aliases = self.ids.aliases(edit).into_iter();
+            let times = aliases.filter(|dot| self.cells.stands(*dot)).count();
+            if times == 0 {
+                self.replaced.insert(edit, by);
+            }
+            if times == 0 || edit != by {
+                out.change(Change::Replaced { edit, by });
+                (0..times).for_each(|_| out.change(Change::Applied { edit }));
+            }
         }
         for (cell, dot) in &effects.rivals {
-            if let Some(edit) = self.ids.of(*dot) {
+            if let Some(edit) = self.ids.of(*dot).filter(|edit| *edit != by) {
                 out.change(Change::Conflicted { cell: *cell, edit, with: by });
             }
         }
@@ -263,6 +277,8 @@ impl GraphReplica {
             out.work(text.forget(&stable, &mut forgotten));
         }
         self.log.forget(&forgotten);
+        self.own.retain(|event| !stable.covers(event.last()));
+        self.stable = stable;
     }
 
     /// The log's position up to which each peer has everything that is waited for.
@@ -278,8 +294,16 @@ impl GraphReplica {
 
     /// Drops what every peer has that is not gone.
     pub(super) fn prune(&mut self) {
-        let needed = self.waited_for().min();
-        self.log.drop_before(needed.unwrap_or(self.log.end()));
+        let needed = self.waited_for().min().unwrap_or(self.log.end());
+        let (replica, stable, own) = (self.agent.replica(), &self.stable, &mut self.own);
+        self.log.drop_before(needed, |event| {
+            if event.first.agent.replica() == replica && !stable.covers(event.last()) {
+                own.push_back(event);
+            }
+        });
+        for peer in &mut self.peers {
+            peer.cursor = peer.cursor.max(self.log.start());
+        }
     }
 }
 
@@ -331,8 +355,10 @@ impl Replica for GraphReplica {
     fn pending(&self, peer: ReplicaId) -> Pending {
         let Ok(at) = self.peer(peer) else { return Pending::default() };
         let peer = &self.peers[at];
+        // One that was gone needs at least to hear that it is to begin again; and one that forgot must say so.
+        let is_due = self.members.is_gone(peer.id) || peer.misled;
         Pending {
-            edits: self.have.beyond(self.base(peer)),
+            edits: self.have.beyond(self.base(peer)).max(u64::from(is_due)),
             exchange_open: peer.greeted && !peer.met || peer.sent.beyond(&peer.acked) > 0,
         }
     }
@@ -360,6 +386,7 @@ impl Replica for GraphReplica {
         footprint.metadata_bytes +=
             (entries * size_of::<(Agent, u64)>()) as u64 + self.members.bytes();
         footprint.history_bytes += self.log.bytes();
+        footprint.history_bytes += self.own.iter().map(Event::memory_bytes).sum::<u64>();
         footprint
     }
 }

@@ -35,8 +35,12 @@ pub fn save(replica: &GraphReplica, out: &mut Vec<u8>) {
     writer.uint(replica.log.start());
     replica.log.dropped().write(&mut writer);
     let mut log = Writer::new();
-    write_log(&mut log, &replica.log);
+    write_log(&mut log, replica.log.events());
     writer.blob(&log.finish());
+    replica.stable.write(&mut writer);
+    let mut own = Writer::new();
+    write_log(&mut own, replica.own.iter());
+    writer.blob(&own.finish());
     writer.count(replica.peers.len());
     for peer in &replica.peers {
         writer.replica(peer.id);
@@ -56,10 +60,13 @@ pub fn save(replica: &GraphReplica, out: &mut Vec<u8>) {
     *out = writer.finish();
 }
 
-/// The log, each event by itself; the texts' graphs have what was typed.
-fn write_log(writer: &mut Writer, log: &Log) {
-    writer.count(log.events().len());
-    for event in log.events() {
+/// Events, each by itself; the texts' graphs have what was typed.
+fn write_log<'a>(
+    writer: &mut Writer,
+    events: impl ExactSizeIterator<Item = &'a Event<Passage>>,
+) {
+    writer.count(events.len());
+    for event in events {
         if let Act::Type { cell, typed } = &event.act {
             writer.byte(1);
             event.first.agent.write(writer);
@@ -118,7 +125,7 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
     let mut reader = Reader::new(saved);
     let life = reader.uint32()?;
     let lost_memory = life >> 16 != seat.incarnation;
-    let own = if lost_memory {
+    let name = if lost_memory {
         agent(seat.replica, seat.incarnation)
     } else {
         Agent::new(seat.replica, life)
@@ -136,6 +143,10 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
         return Err(Malformed("the log is too long"));
     }
     let log = Log::resume(start, dropped, events);
+    let stable = Version::read(&mut reader)?;
+    let mut own = Reader::new(reader.blob()?);
+    let own_events = read_log(&mut own, &cells, &have, seat.schema)?;
+    own.end()?;
     let mut peers = Vec::new();
     for _ in 0..reader.count(5)? {
         let peer = Peer {
@@ -171,7 +182,7 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
     }
     reader.end()?;
     Ok(GraphReplica {
-        agent: own,
+        agent: name,
         schema: seat.schema.clone(),
         transport: seat.transport,
         is_star: seat.authority.is_some(),
@@ -180,6 +191,8 @@ pub fn restore(seat: &Seat<'_>, saved: &[u8]) -> Result<GraphReplica, Malformed>
         log,
         peers,
         members,
+        stable,
+        own: own_events.into(),
         ids,
         replaced,
     })

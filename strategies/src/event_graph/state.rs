@@ -13,11 +13,13 @@ use super::receiving::{Stale, Use};
 use super::replica::GraphReplica;
 use super::snapshot;
 use super::text::Done;
-use crate::contract::{Cargo, CargoIds, Change, Malformed, Outbox};
+use crate::contract::{Cargo, Change, Malformed, Outbox};
+use crate::crdt::attribution::Displayed;
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::counter::Tally;
 use crate::document::{Cell, EditId, ReplicaId, char_count};
 use crate::wire::Reader;
+use similar::{Algorithm, DiffOp, capture_diff_slices};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
@@ -64,12 +66,13 @@ impl GraphReplica {
         self.members.welcome(from);
         out.work_bytes(state.len());
         let lacking = self.lacking(&theirs);
+        let was = self.displayed();
         let before = std::mem::replace(&mut self.cells, cells);
-        let fresh = self.take_ids(version, cargo, out);
-        let newest = fresh.last().copied();
-        let known = std::mem::replace(&mut self.have, theirs.clone());
+        let (fresh, replaced) = self.take_ids(version, cargo, out);
+        self.keep_own(&theirs);
         let mut dropped = self.log.dropped().clone();
         dropped.join(&theirs);
+        let known = std::mem::replace(&mut self.have, theirs);
         self.log = Log::resume(self.log.end(), dropped, Vec::new());
         for peer in &mut self.peers {
             peer.cursor = self.log.start();
@@ -77,30 +80,72 @@ impl GraphReplica {
         let anew = rebase || !remembers;
         let rest = if anew { lacking } else { self.put_on_top(lacking, out) };
         let renewed = anew || !rest.is_empty();
-        let mut again = BTreeSet::new();
         if renewed {
-            self.begin_again(&before, &known, &theirs, rest, &mut again, out);
+            let mut again = BTreeSet::new();
+            self.begin_again(&before, &known, rest, &mut again, out);
+            again.extend(was.times.keys());
+            let by = fresh.last().copied();
+            let by = by.or_else(|| self.displayed().times.into_keys().next());
+            self.drop_ids(&known, by, &again, out);
         }
-        self.report_comparison((&before, &known), newest, &again, out);
+        self.report_comparison((&before, &was), (&fresh, &replaced), out);
         Ok(if renewed { Use::Gap } else { Use::All })
     }
 
-    /// What the log has and a peer lacks.
-    fn lacking(&self, theirs: &Version) -> Vec<Lacking> {
-        let unknown = self.log.unknown(self.log.start(), theirs);
-        unknown
-            .map(|(event, skip)| {
-                let typed = match &event.act {
-                    Act::Type { typed, .. } => Some(typed + skip as usize),
-                    _ => None,
-                };
-                Lacking { event: self.to_send(event, skip), typed }
-            })
-            .collect()
+    /// The edits of which something is shown, texts left aside.
+    fn displayed(&self) -> Displayed {
+        self.ids.displayed(self.cells.displayed())
     }
 
-    /// Takes the ids that came with a document, and reports those that are new here and which of these were replaced; returns them.
-    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Vec<EditId> {
+    /// What a peer lacks: own events and those in the log, as far as the texts' graphs still have what was typed.
+    fn lacking(&self, theirs: &Version) -> Vec<Lacking> {
+        let own = self.own.iter().map(|event| {
+            (event, theirs.get(event.first.agent).saturating_sub(event.first.counter - 1))
+        });
+        let unknown = own.chain(self.log.unknown(self.log.start(), theirs));
+        let lacking = unknown.filter_map(|(event, mut skip)| {
+            let mut typed = None;
+            if let Act::Type { cell, typed: start } = &event.act {
+                let begins = self.cells.text(*cell)?.graph().start();
+                skip = skip.max(begins.saturating_sub(*start) as u64);
+                typed = Some(start + skip as usize);
+            }
+            (skip < event.span).then(|| Lacking { event: self.to_send(event, skip), typed })
+        });
+        lacking.collect()
+    }
+
+    /// Goes on keeping, on a document that was taken over, the own events that are in it: not every member may have them.
+    fn keep_own(&mut self, theirs: &Version) {
+        let replica = self.agent.replica();
+        let logged = self.log.events().filter(|event| event.first.agent.replica() == replica);
+        let logged: Vec<Event<Passage>> = logged.cloned().collect();
+        for event in std::mem::take(&mut self.own).into_iter().chain(logged) {
+            let Event { first, span, act } = event;
+            let span = span.min((theirs.get(first.agent) + 1).saturating_sub(first.counter));
+            if span == 0 {
+                continue;
+            }
+            let Act::Type { cell, .. } = act else {
+                self.own.push_back(Event { first, span, act });
+                continue;
+            };
+            let pieces = self.cells.text(cell).map(|text| text.pieces(first, span));
+            for (first, times) in pieces.into_iter().flatten() {
+                let act = Act::Type { cell, typed: times.start };
+                self.own.push_back(Event { first, span: times.len() as u64, act });
+            }
+        }
+    }
+
+    /// Takes the ids that came with a document, and reports those that are new here; returns them, and what took the place of those that were
+    /// replaced.
+    fn take_ids(
+        &mut self,
+        version: &Version,
+        cargo: &Cargo,
+        out: &mut Outbox,
+    ) -> (Vec<EditId>, BTreeMap<EditId, EditId>) {
         let (mut element, mut fresh) = (0, Vec::new());
         for (agent, counter) in version.iter() {
             let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
@@ -110,17 +155,29 @@ impl GraphReplica {
             });
             element += counter;
         }
-        let new: BTreeSet<EditId> = fresh.iter().copied().collect();
-        let behind: Vec<&CargoIds> =
-            cargo.ids.iter().filter(|ids| u64::from(ids.element) >= element).collect();
-        for pair in behind.chunks_exact(2) {
-            let (edit, by) = (pair[0].first, pair[1].first);
-            if new.contains(&edit) {
-                self.replaced.insert(edit, by);
-                out.change(Change::Replaced { edit, by });
+        let behind = cargo.ids.partition_point(|ids| u64::from(ids.element) < element);
+        let pairs = cargo.ids[behind..].chunks_exact(2);
+        (fresh, pairs.map(|pair| (pair[0].first, pair[1].first)).collect())
+    }
+
+    /// Forgets the ids of events that are not here any more, so that these are new when they come again, and reports those that are in no other way
+    /// accounted for.
+    fn drop_ids(
+        &mut self,
+        known: &Version,
+        newest: Option<EditId>,
+        accounted_for: &BTreeSet<EditId>,
+        out: &mut Outbox,
+    ) {
+        for (agent, _) in known.iter() {
+            for edit in self.ids.cut(agent, self.have.get(agent)) {
+                // Where its author has made it again in a later life, it is here still.
+                let is_gone = !accounted_for.contains(&edit) && self.ids.find_any(edit).is_none();
+                if let Some(by) = newest.filter(|by| is_gone && *by != edit) {
+                    out.change(Change::Replaced { edit, by });
+                }
             }
         }
-        fresh
     }
 
     /// Applies events as they are, until one was made in a version that is not known; returns that one and the rest.
@@ -148,12 +205,12 @@ impl GraphReplica {
         &mut self,
         before: &Cells,
         known: &Version,
-        theirs: &Version,
         rest: Vec<Lacking>,
         again: &mut BTreeSet<EditId>,
         out: &mut Outbox,
     ) {
-        let shared = meet(known, theirs);
+        // What of it could be put on top as it is included.
+        let shared = meet(known, &self.have);
         let replica = self.agent.replica();
         self.agent = self.agent.next();
         let mut texts: BTreeMap<Cell, Replay> = BTreeMap::new();
@@ -190,7 +247,7 @@ impl GraphReplica {
                 _ => {
                     if let Some(mut same) = event.clone().into_untyped() {
                         same.first = first;
-                        self.rename(&mut same.act, &names, theirs);
+                        self.rename(&mut same.act, &names);
                         names.insert(event.first, first);
                         stems.extend(self.ids.of(event.first).map(|id| (first, id)));
                         let mut effects = Default::default();
@@ -223,12 +280,14 @@ impl GraphReplica {
         self.members.start_over();
     }
 
-    /// Puts the new names of events in place of the old ones. What was covered of this replica's own additions is all that it has made so far.
-    fn rename<T>(&self, act: &mut Act<T>, names: &BTreeMap<Dot, Dot>, theirs: &Version) {
+    /// Puts the new names of events in place of the old ones, and leaves out what is not here: changes by others that the peer lacks. What was
+    /// covered of this replica's own additions is all that it has made so far.
+    fn rename<T>(&self, act: &mut Act<T>, names: &BTreeMap<Dot, Dot>) {
         let rename = |dots: &mut Vec<Dot>| {
-            for dot in dots.iter_mut() {
+            dots.retain_mut(|dot| {
                 *dot = names.get(dot).copied().unwrap_or(*dot);
-            }
+                self.have.covers(*dot)
+            });
         };
         match act {
             Act::Put { seen, .. } | Act::Insert { seen, .. } => rename(seen),
@@ -236,21 +295,7 @@ impl GraphReplica {
                 for (cell, seen) in seen {
                     match seen {
                         Seen::Values(dots) | Seen::Insertions(dots) => rename(dots),
-                        Seen::Tallies(tallies) => {
-                            let void = |(agent, tally): &(Agent, Tally)| {
-                                tally.through > theirs.get(*agent)
-                                    && agent.replica() == self.agent.replica()
-                            };
-                            if tallies.iter().any(void) {
-                                tallies.retain(|tally| !void(tally));
-                                let own = self.cells.tallies(*cell).into_iter();
-                                let own = own.filter(|(a, _)| a.replica() == self.agent.replica());
-                                let own: Vec<_> = own.collect();
-                                tallies.retain(|(agent, _)| own.iter().all(|(a, _)| a != agent));
-                                tallies.extend(own);
-                                tallies.sort_unstable_by_key(|(agent, _)| *agent);
-                            }
-                        }
+                        Seen::Tallies(tallies) => *tallies = self.covered(*cell, tallies),
                     }
                 }
             }
@@ -258,31 +303,62 @@ impl GraphReplica {
         }
     }
 
-    /// Reports what another document shows instead of what was here.
+    /// What is here of additions that were seen under this replica's former name.
+    fn covered(&self, cell: Cell, seen: &[(Agent, Tally)]) -> Vec<(Agent, Tally)> {
+        let is_own = |agent: Agent| agent.replica() == self.agent.replica();
+        let saw_own = seen.iter().any(|(agent, _)| is_own(*agent));
+        let here = self.cells.tallies(cell).into_iter();
+        let covered = here.filter_map(|(agent, added)| {
+            if is_own(agent) {
+                return saw_own.then_some((agent, added));
+            }
+            let (_, then) = seen.iter().find(|(of, _)| *of == agent)?;
+            Some((agent, if then.through < added.through { *then } else { added }))
+        });
+        covered.filter(|(_, tally)| tally.through > 0).collect()
+    }
+
+    /// Reports what another document shows instead of what was here. An edit may have another name now: what counts is whether it is shown.
     fn report_comparison(
         &mut self,
-        (before, known): (&Cells, &Version),
-        newest: Option<EditId>,
-        again: &BTreeSet<EditId>,
+        (before, was): (&Cells, &Displayed),
+        (fresh, replaced): (&[EditId], &BTreeMap<EditId, EditId>),
         out: &mut Outbox,
     ) {
         let found = before.compare(&self.cells);
-        for (hidden, by) in found.hidden {
-            // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
-            let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
-            if let (Some(edit), Some(by)) = (self.ids.of(hidden), by)
-                && !again.contains(&edit)
-                && edit != by
-            {
-                self.replaced.insert(edit, by);
-                out.change(Change::Replaced { edit, by });
+        let is = self.displayed();
+        out.work((was.by_dot.len() + is.by_dot.len()) as u64);
+        let instead = found.hidden.into_iter().filter_map(|(hidden, instead)| {
+            let instead = instead.and_then(|dot| is.by_dot.get(&dot).copied())?;
+            Some((*was.by_dot.get(&hidden)?, instead))
+        });
+        let instead: BTreeMap<EditId, EditId> = instead.collect();
+        let stand_ins = [fresh.last(), is.times.keys().next(), is.times.keys().next_back()];
+        let stand_ins = stand_ins.map(|edit| edit.copied());
+        let mut told = was.times.clone();
+        for edit in fresh {
+            // A text shows for itself what of an edit is there.
+            if is.times.contains_key(edit) || replaced.contains_key(edit) {
+                *told.entry(*edit).or_default() += 1;
             }
         }
-        for dot in found.shown.into_iter().filter(|dot| known.covers(*dot)) {
-            // What had replaced it is not known to the peer, and goes.
-            if let Some(edit) = self.ids.of(dot).filter(|edit| !again.contains(edit)) {
-                out.change(Change::Applied { edit });
+        for edit in is.times.keys() {
+            told.entry(*edit).or_default();
+        }
+        for (edit, told) in told {
+            let times = is.times.get(&edit).copied().unwrap_or(0);
+            if told > times {
+                // Where nothing is displayed instead, something new has deleted it; which one the state says beside it, or not.
+                let said = instead.get(&edit).or(replaced.get(&edit)).copied();
+                let mut by = std::iter::once(said).chain(stand_ins).flatten();
+                let by = by.find(|by| *by != edit).unwrap_or(edit);
+                out.change(Change::Replaced { edit, by });
+                if times == 0 {
+                    self.replaced.insert(edit, by);
+                }
             }
+            let told = if told > times { 0 } else { told };
+            (told..times).for_each(|_| out.change(Change::Applied { edit }));
         }
         for (cell, rival, new) in found.rivals {
             if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
@@ -389,8 +465,13 @@ impl Replay {
     }
 }
 
-/// What two texts share: what they begin with and what they end with, in whole words where there are spaces: letters that two different words
-/// happen to share do not make one of the other. U+FFFD stands for any character.
+/// Comparing what lies between two texts' common beginning and end takes steps that grow with how much they differ. If that may be more
+/// than this many, it counts as one difference.
+const MOST_STEPS: usize = 1 << 24;
+
+/// What two texts share: what they begin with and what they end with, and between these the longest common subsequence (Myers, "An O(ND)
+/// difference algorithm and its variations", Algorithmica 1986). All in whole words where there are spaces: letters that two different words
+/// happen to share do not make one of the other; without spaces beginning and end are all. U+FFFD stands for any character there.
 fn align(here: &str, there: &str) -> Vec<Stretch> {
     let same = |pair: &(char, char)| pair.0 == pair.1 || pair.0 == '\u{fffd}';
     let (here_len, there_len) = (char_count(here), char_count(there));
@@ -406,12 +487,32 @@ fn align(here: &str, there: &str) -> Vec<Stretch> {
     while has_words && back > 0 && !begins(there_len - back) {
         back -= 1;
     }
-    let stretches = [
-        Stretch { len: front, here: true, there: true },
-        Stretch { len: here_len - front - back, here: true, there: false },
-        Stretch { len: there_len - front - back, here: false, there: true },
-        Stretch { len: back, here: true, there: true },
-    ];
+    let between = |text: &str, len: usize| -> String {
+        text.chars().skip(front).take(len - front - back).collect()
+    };
+    let (mine, theirs) = (between(here, here_len), between(there, there_len));
+    let [old, new] =
+        [&mine, &theirs].map(|text| text.split_inclusive(' ').collect::<Vec<&str>>());
+    let mut stretches = vec![Stretch { len: front, here: true, there: true }];
+    let mut only = |len: usize, here: bool, there: bool| {
+        stretches.push(Stretch { len, here, there });
+    };
+    let chars = |words: &[&str]| words.iter().map(|word| char_count(word)).sum::<usize>();
+    if has_words && old.len().saturating_mul(new.len()) <= MOST_STEPS {
+        for op in capture_diff_slices(Algorithm::Myers, &old, &new) {
+            let (gone, came) = (chars(&old[op.old_range()]), chars(&new[op.new_range()]));
+            if matches!(op, DiffOp::Equal { .. }) {
+                only(gone, true, true);
+            } else {
+                only(gone, true, false);
+                only(came, false, true);
+            }
+        }
+    } else {
+        only(char_count(&mine), true, false);
+        only(char_count(&theirs), false, true);
+    }
+    only(back, true, true);
     stretches.into_iter().filter(|stretch| stretch.len > 0).collect()
 }
 
@@ -431,6 +532,15 @@ mod tests {
         let expected = [stretch(4, both), stretch(4, here), stretch(4, there), stretch(3, both)];
         assert_eq!(shared("one two six", "one ten six"), expected);
         assert_eq!(shared("one ", "three "), [stretch(4, here), stretch(6, there)]);
+        // Words in the middle are found again.
+        let expected = [
+            stretch(4, here),
+            stretch(6, there),
+            stretch(4, both),
+            stretch(3, here),
+            stretch(5, there),
+        ];
+        assert_eq!(shared("one two six", "three two seven"), expected);
         // Without spaces there are no words to go by.
         let expected = [stretch(1, both), stretch(1, here), stretch(1, there), stretch(1, both)];
         assert_eq!(shared("abc", "axc"), expected);

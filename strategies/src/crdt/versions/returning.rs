@@ -12,6 +12,7 @@ use super::log::Log;
 use super::store::{Store, Use};
 use crate::contract::{Cargo, Change, Malformed, Outbox};
 use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
+use crate::crdt::attribution::Displayed;
 use crate::crdt::cells::{Cells, Effects};
 use crate::crdt::op::{Delta, Op, Seen};
 use crate::crdt::snapshot;
@@ -77,14 +78,13 @@ impl Store {
         let before = std::mem::replace(&mut self.cells, cells);
         let fresh = self.take_ids(version, cargo, out);
         let newest = fresh.last().copied();
-        let mut again = BTreeSet::new();
         if anew {
-            again = self.begin_again(&before, theirs, newest, out);
+            self.begin_again(&before, &was, theirs, newest, out);
         } else {
             self.log.skip_to(&self.have, &theirs);
             self.have.join(&theirs);
         }
-        self.report_replacement(&before, &was, &fresh, &again, out);
+        self.report_replacement(&before, &was, &fresh, out);
         Ok(if anew { Use::Gap } else { Use::All })
     }
 
@@ -104,8 +104,8 @@ impl Store {
     }
 
     /// The edits of which something is shown.
-    fn displayed(&self) -> BTreeSet<EditId> {
-        self.cells.displayed().filter_map(|dot| self.ids.of(dot)).collect()
+    fn displayed(&self) -> Displayed {
+        self.ids.displayed(self.cells.displayed())
     }
 
     /// Takes the ids that came with a document, and reports those that are new here; returns them.
@@ -123,14 +123,14 @@ impl Store {
     }
 
     /// Goes on from a peer's document in a new life: this replica's own changes that the peer lacks are made again, the others dropped.
-    /// Returns the edits that were made again.
     fn begin_again(
         &mut self,
         before: &Cells,
+        was: &Displayed,
         theirs: Version,
         newest: Option<EditId>,
         out: &mut Outbox,
-    ) -> BTreeSet<EditId> {
+    ) {
         let lacking = self.own_unknown_to(&theirs);
         let known = std::mem::replace(&mut self.have, theirs);
         self.log = Log::resume(self.log.end(), self.have.news(&Version::new()), Vec::new());
@@ -145,9 +145,10 @@ impl Store {
         for delta in &lacking {
             returning.make_again(delta, &mut again, out);
         }
-        let by = newest.or(again.first().copied()).or_else(|| self.displayed().first().copied());
+        let shown = || self.displayed().times.into_keys().next();
+        let by = newest.or(again.first().copied()).or_else(shown);
+        again.extend(was.times.keys());
         self.drop_ids(&known, by, &again, out);
-        again
     }
 
     /// Takes this replica's own changes that a peer lacks out of those that somebody may lack.
@@ -173,59 +174,65 @@ impl Store {
         lacking
     }
 
-    /// Forgets the ids of changes that are not here any more, so that these are new when they come again.
+    /// Forgets the ids of changes that are not here any more, so that these are new when they come again, and reports those that are in no other way
+    /// accounted for.
     fn drop_ids(
         &mut self,
         known: &Version,
         newest: Option<EditId>,
-        again: &BTreeSet<EditId>,
+        accounted_for: &BTreeSet<EditId>,
         out: &mut Outbox,
     ) {
         for (agent, _) in known.iter() {
             for edit in self.ids.cut(agent, self.have.get(agent)) {
-                let Some(by) = newest.filter(|_| !again.contains(&edit)) else { continue };
-                out.change(Change::Replaced { edit, by });
-                if self.ids.find_any(edit).is_some() {
-                    // Its author has made it again in a later life, and so it came with the document.
-                    out.change(Change::Applied { edit });
+                // Where its author has made it again in a later life, it is here still.
+                let is_gone = !accounted_for.contains(&edit) && self.ids.find_any(edit).is_none();
+                if let Some(by) = newest.filter(|by| is_gone && *by != edit) {
+                    out.change(Change::Replaced { edit, by });
                 }
             }
         }
     }
 
     /// Reports what is shown no more, what came with the document without being shown, what is shown once more, and which rivals there are, now that another
-    /// document took the place of the one before, which showed what `was` says; `fresh` are the edits that came with it, `again` those that have new names now.
+    /// document took the place of the one before, which showed what `was` says; `fresh` are the edits that came with it. An edit may have another name
+    /// now: what counts is whether it is shown.
     fn report_replacement(
         &self,
         before: &Cells,
-        was: &BTreeSet<EditId>,
+        was: &Displayed,
         fresh: &[EditId],
-        again: &BTreeSet<EditId>,
         out: &mut Outbox,
     ) {
         let found = before.compare(&self.cells);
-        let shown = self.displayed();
-        out.work((was.len() + shown.len()) as u64);
-        let newest = fresh.last().or_else(|| shown.first()).copied();
-        for (hidden, by) in found.hidden {
-            // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
-            let by = by.and_then(|dot| self.ids.of(dot)).or(newest);
-            if let (Some(edit), Some(by)) = (self.ids.of(hidden), by)
-                && !again.contains(&edit)
-            {
+        let is = self.displayed();
+        out.work((was.by_dot.len() + is.by_dot.len()) as u64);
+        let instead = found.hidden.into_iter().filter_map(|(hidden, instead)| {
+            let instead = instead.and_then(|dot| is.by_dot.get(&dot).copied())?;
+            Some((*was.by_dot.get(&hidden)?, instead))
+        });
+        let instead: BTreeMap<EditId, EditId> = instead.collect();
+        let newest = fresh.last().or(is.times.keys().next()).copied();
+        // What has taken the place of an edit that came without being shown, the state does not say.
+        let stand_in = fresh.iter().find(|edit| is.times.contains_key(edit)).copied();
+        let stand_in = stand_in.or(is.times.keys().next().copied());
+        let mut told = was.times.clone();
+        for edit in fresh {
+            *told.entry(*edit).or_default() += 1;
+        }
+        for edit in is.times.keys() {
+            told.entry(*edit).or_default();
+        }
+        for (edit, told) in told {
+            let times = is.times.get(&edit).copied().unwrap_or(0);
+            if told > times {
+                // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
+                let by = [instead.get(&edit).copied(), newest, stand_in].into_iter().flatten();
+                let by = by.into_iter().find(|by| *by != edit).unwrap_or(edit);
                 out.change(Change::Replaced { edit, by });
             }
-        }
-        // What has taken the place of an edit that came without being shown, the state does not say either.
-        let stand_in = fresh.iter().find(|edit| shown.contains(edit)).or_else(|| shown.first());
-        for edit in fresh.iter().filter(|edit| !shown.contains(edit)) {
-            if let Some(by) = newest.filter(|by| by != edit).or(stand_in.copied()) {
-                out.change(Change::Replaced { edit: *edit, by });
-            }
-        }
-        let came: BTreeSet<&EditId> = fresh.iter().collect();
-        for edit in shown.iter().filter(|edit| !was.contains(edit) && !came.contains(edit)) {
-            out.change(Change::Applied { edit: *edit });
+            let told = if told > times { 0 } else { told };
+            (told..times).for_each(|_| out.change(Change::Applied { edit }));
         }
         for (cell, rival, new) in found.rivals {
             if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {

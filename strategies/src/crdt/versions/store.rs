@@ -187,10 +187,16 @@ impl Store {
         out.work(effects.work_units);
         let Some(by) = by else { return };
         for edit in effects.hidden.iter().filter_map(|dot| self.ids.of(*dot)) {
-            out.change(Change::Replaced { edit, by });
+            // What its author has made again in a later life may still stand under the other name.
+            let aliases = self.ids.aliases(edit).into_iter();
+            let times = aliases.filter(|dot| self.cells.stands(*dot)).count();
+            if times == 0 || edit != by {
+                out.change(Change::Replaced { edit, by });
+                (0..times).for_each(|_| out.change(Change::Applied { edit }));
+            }
         }
         for (cell, dot) in &effects.rivals {
-            if let Some(edit) = self.ids.of(*dot) {
+            if let Some(edit) = self.ids.of(*dot).filter(|edit| *edit != by) {
                 out.change(Change::Conflicted { cell: *cell, edit, with: by });
             }
         }

@@ -158,6 +158,19 @@ impl Text {
         (!version.is_empty()).then_some(version)
     }
 
+    /// The edits of these names by local times, piece by piece, each with the first of its names; without those that are not known here.
+    pub fn pieces(&self, first: Dot, span: u64) -> Vec<(Dot, Range<Time>)> {
+        let mut pieces: Vec<(Dot, Range<Time>)> = Vec::new();
+        for dot in (0..span).map(|n| first.plus(n)) {
+            let Some(time) = self.names.time(dot) else { continue };
+            match pieces.last_mut() {
+                Some((_, piece)) if piece.end == time => piece.end += 1,
+                _ => pieces.push((dot, time..time + 1)),
+            }
+        }
+        pieces
+    }
+
     /// The heads of a version by name, ascending.
     pub fn heads(&self, version: &[Time]) -> Vec<Dot> {
         if version.is_empty() {
