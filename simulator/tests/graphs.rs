@@ -178,7 +178,7 @@ fn rhythmic_schedules_get_through_a_rough_world() {
             ];
             let overrides: Vec<&str> = overrides.iter().map(String::as_str).collect();
             let scenario = built_in("small", &overrides);
-            for name in ["lww/hlc", "version-vector/dotted"] {
+            for name in ["lww/hlc", "version-vector/merge"] {
                 for seed in 0..3 {
                     let row = trial(&scenario, strategy(name), seed).result.row;
                     let metrics = figures(&row);
