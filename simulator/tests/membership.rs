@@ -247,8 +247,7 @@ const PRESUMES: &[&str] = &[
     "ot/central",
     "ot/uncomposed",
     "ot/relay",
-    // Open: what these report of a replica that is back after two minutes contradicts what it shows.
-    "revision-tree",
+    // Open: what it reports of a replica that is back after two minutes contradicts what it shows.
     "gossip/rumor-only",
 ];
 
@@ -275,7 +274,8 @@ fn strategies_bear_a_retention_of_two_minutes() {
                 let row = trial(&scenario, *strategy, seed).result.row;
                 if row.status != expected {
                     let Row { strategy, status, reason, .. } = row;
-                    failures.push(format!("{strategy}, {overrides:?}, {seed}: {status:?} {reason}"));
+                    failures
+                        .push(format!("{strategy}, {overrides:?}, {seed}: {status:?} {reason}"));
                 }
             }
         }

@@ -2,9 +2,7 @@
 
 use super::{Ending, Event, World};
 use crate::fact::{Fact, Phase};
-use reconverge_strategies::{
-    Content, PartitionId, Rendering, Replica, ReplicaId, Scope, Shown,
-};
+use reconverge_strategies::{Content, PartitionId, Rendering, Replica, ReplicaId, Scope, Shown};
 
 /// How far settling has come.
 #[derive(Debug, Default)]

@@ -97,6 +97,13 @@ impl Queue {
         self.dirty.insert(item);
     }
 
+    /// The peer turned out to lack this.
+    pub fn repair(&mut self, place: Place) {
+        if !self.owes(place) {
+            self.mark(Item::Latest(place));
+        }
+    }
+
     /// The peer has this, or it no longer exists.
     pub fn settle(&mut self, place: Place) {
         self.drop_item(Item::Latest(place));

@@ -216,7 +216,8 @@ impl<S: Store> LwwReplica<S> {
                     return Ok(());
                 }
                 // Where both have lost memory neither can say what was deleted, and each takes what the other has.
-                let both_forgot = queue.is_forgetful() && queue.is_awaiting();
+                let forgot = queue.is_awaiting();
+                let both_forgot = forgot && queue.is_forgetful();
                 let unneeded = queue.took(head.number, head.lowest);
                 if let Some(snapshot) = head.snapshot {
                     self.rejoin(wall, from, snapshot, updates, cargo, out)?;
@@ -224,7 +225,12 @@ impl<S: Store> LwwReplica<S> {
                 if estranged && !both_forgot {
                     self.queue(from).mark(Item::AskEverything);
                 } else {
-                    self.merge(wall, from, head.number, updates, cargo, out);
+                    let stale = self.merge(wall, from, head.number, updates, cargo, out);
+                    // What is older there was not told, or that was forgotten.
+                    for place in stale.into_iter().filter(|_| forgot) {
+                        let rule = self.document.ruled_by(place);
+                        [place, rule].into_iter().for_each(|place| self.queue(from).repair(place));
+                    }
                 }
                 if head.asks_everything {
                     self.owe_everything(from, out);
@@ -246,6 +252,7 @@ impl<S: Store> LwwReplica<S> {
         self.queues.get_mut(&peer).expect("looked up when its message arrived")
     }
 
+    /// Takes what is newer; returns the places where that is not so.
     fn merge(
         &mut self,
         wall: WallTime,
@@ -254,13 +261,16 @@ impl<S: Store> LwwReplica<S> {
         updates: &S::Updates<'_>,
         cargo: &Cargo,
         out: &mut Outbox,
-    ) {
+    ) -> Vec<Place> {
         let (queues, doubtful) = (&mut self.queues, &mut self.doubtful);
         let by_arrival = self.rules.orders_by_arrival();
         let mut notes = 0;
-        let (mut graves, mut confirmed) = (Vec::new(), Vec::new());
+        let (mut graves, mut confirmed, mut stale) = (Vec::new(), Vec::new(), Vec::new());
         self.document.merge(wall, from, updates, cargo, out, |outcome| {
             notes += note(queues, &outcome, Some(from));
+            if outcome.news == News::Stale {
+                stale.push(outcome.place);
+            }
             if !doubtful.is_empty()
                 && outcome.news != News::Stale
                 && doubtful.remove(&outcome.place).is_some()
@@ -283,6 +293,7 @@ impl<S: Store> LwwReplica<S> {
         out.work(notes);
         graves.into_iter().for_each(|grave| self.forget_if_unneeded(wall, grave));
         confirmed.into_iter().for_each(|place| self.tell_anew(wall, place));
+        stale
     }
 
     /// A snapshot says what is no more, so that what this replica holds beside it was either deleted while it was gone, or is news.
@@ -327,8 +338,7 @@ impl<S: Store> LwwReplica<S> {
             }
             // Who lost memory awaits snapshots; of all others it knows what they have said since.
             let may_lack = |queue: &Queue| !asked || queue.is_awaiting();
-            let had_it =
-                |queue: &Queue| !queue.is_gone() && !queue.owes(place) && may_lack(queue);
+            let had_it = |queue: &Queue| !queue.is_gone() && !queue.owes(place) && may_lack(queue);
             let others = self.queues.iter().filter(|(peer, queue)| **peer != from && had_it(queue));
             let others: BTreeSet<ReplicaId> = others.map(|(peer, _)| *peer).collect();
             if others.is_empty() {

@@ -178,9 +178,12 @@ impl RevisionTreeReplica {
         let id = told.record;
         let Some(record) = self.records.get_mut(&id) else { return };
         if self.members.doubts_record(id) {
-            self.members.vouch_for(id);
-            let known = |leaf: &Leaf| told.revs.iter().any(|rev| leaf.covers(*rev));
+            // What was told and has a child by now follows: until it is here, what it takes the place of stays.
+            let is_here = told.revs.iter().all(|rev| record.knows(*rev));
+            let known = |leaf: &Leaf| !is_here || told.revs.iter().any(|rev| leaf.covers(*rev));
             let gone = record.retain(known);
+            self.vouch_for(id);
+            let Some(record) = self.records.get(&id) else { return };
             if !gone.is_empty() {
                 report_record(id, record, &gone, &[], out);
                 self.touch(id, out);

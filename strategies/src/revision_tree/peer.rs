@@ -20,6 +20,8 @@ pub struct Peer {
     through: u64,
     /// It is told the feed from its beginning.
     from_start: bool,
+    /// It asked for the whole feed and has not come to its end: what it is known to have is told all the same, for what is not is purged.
+    promised_all: bool,
     next_number: u64,
     open: Option<Exchange>,
     /// Checkpoints were not compared since the link opened.
@@ -79,6 +81,7 @@ impl Peer {
             owed: BTreeMap::new(),
             through: genesis,
             from_start: false,
+            promised_all: false,
             next_number: u64::from(incarnation) << 32,
             open: None,
             greet: true,
@@ -102,7 +105,15 @@ impl Peer {
 
     /// It turned out to have the record at this position.
     pub fn has(&mut self, seq: u64) {
+        if !self.promised_all {
+            self.owed.remove(&seq);
+        }
+    }
+
+    /// The record at this position is no more.
+    pub fn purged(&mut self, seq: u64, record: RecordId) {
         self.owed.remove(&seq);
+        self.forget(record);
     }
 
     /// Whether it is owed the record at this position.
@@ -165,6 +176,7 @@ impl Peer {
         self.telling.clear();
         self.through = self.through.max(open.last);
         self.from_start = false;
+        self.promised_all &= !self.owed.is_empty();
         Some(owed.into_values().collect())
     }
 
@@ -185,7 +197,7 @@ impl Peer {
         self.give_up();
         self.owed.extend(feed);
         self.through = 0;
-        self.from_start = true;
+        (self.from_start, self.promised_all) = (true, true);
     }
 
     /// What this replica knows of the peer's feed: in which life, and up to where.
@@ -297,7 +309,8 @@ impl Peer {
             out.uint(number);
         }
         out.uint(u64::from(self.life));
-        for flag in [self.from_start, self.greet, self.anxious, self.tells_all] {
+        let told = [self.from_start, self.promised_all];
+        for flag in told.into_iter().chain([self.greet, self.anxious, self.tells_all]) {
             out.byte(u8::from(flag));
         }
         for records in [&self.untold, &self.telling] {
@@ -340,6 +353,7 @@ impl Peer {
         peer.recorded = bytes.uint()?;
         peer.life = bytes.uint32()?;
         peer.from_start = bytes.byte()? == 1;
+        peer.promised_all = bytes.byte()? == 1;
         peer.greet = bytes.byte()? == 1;
         peer.anxious = bytes.byte()? == 1;
         peer.tells_all = bytes.byte()? == 1;

@@ -1,6 +1,7 @@
 //! Who has which tombstones, so that records that are deleted everywhere can go; and what becomes of a replica that was away when they went.
 
 use super::message::Deleted;
+use super::peer::Peer;
 use super::replica::RevisionTreeReplica;
 use super::report::shown;
 use super::story::{load_edits, restore_edits, save_edits};
@@ -24,8 +25,8 @@ pub struct Members {
     current: BTreeSet<ReplicaId>,
     /// Deleted records that every current member has.
     ripe: BTreeSet<RecordId>,
-    /// After an absence: records that may have been purged meanwhile.
-    doubtful: BTreeSet<RecordId>,
+    /// After an absence: records that may have been purged meanwhile, and the peers that have not had them and cannot say.
+    doubtful: BTreeMap<RecordId, BTreeSet<ReplicaId>>,
     /// The deletes behind purged records; for reports only, and at no cost.
     graves: BTreeMap<RecordId, Lineage>,
 }
@@ -37,7 +38,7 @@ impl Members {
             has_authority: seat.authority.is_some(),
             current: seat.members.iter().copied().collect(),
             ripe: BTreeSet::new(),
-            doubtful: BTreeSet::new(),
+            doubtful: BTreeMap::new(),
             graves: BTreeMap::new(),
         }
     }
@@ -63,12 +64,12 @@ impl Members {
 
     /// Whether this one may.
     pub fn doubts_record(&self, record: RecordId) -> bool {
-        self.doubtful.contains(&record)
+        self.doubtful.contains_key(&record)
     }
 
-    /// This one was not, or is wanted here.
-    pub fn vouch_for(&mut self, record: RecordId) {
-        self.doubtful.remove(&record);
+    /// This one was not, or is wanted here. Returns the peers that have not had it.
+    pub fn vouch_for(&mut self, record: RecordId) -> BTreeSet<ReplicaId> {
+        self.doubtful.remove(&record).unwrap_or_default()
     }
 
     /// The deletes behind a record that was purged.
@@ -99,9 +100,13 @@ impl Members {
     pub fn save(&self, out: &mut Writer) {
         out.count(self.current.len());
         self.current.iter().for_each(|member| out.replica(*member));
-        for records in [&self.ripe, &self.doubtful] {
-            out.count(records.len());
-            records.iter().for_each(|record| out.uint(u64::from(record.0)));
+        out.count(self.ripe.len());
+        self.ripe.iter().for_each(|record| out.uint(u64::from(record.0)));
+        out.count(self.doubtful.len());
+        for (record, lacking) in &self.doubtful {
+            out.uint(u64::from(record.0));
+            out.count(lacking.len());
+            lacking.iter().for_each(|peer| out.replica(*peer));
         }
         out.count(self.graves.len());
         for (record, by) in &self.graves {
@@ -115,10 +120,13 @@ impl Members {
         for _ in 0..bytes.count(1)? {
             members.current.insert(bytes.replica()?);
         }
-        for records in [&mut members.ripe, &mut members.doubtful] {
-            for _ in 0..bytes.count(1)? {
-                records.insert(RecordId(bytes.uint32()?));
-            }
+        for _ in 0..bytes.count(1)? {
+            members.ripe.insert(RecordId(bytes.uint32()?));
+        }
+        for _ in 0..bytes.count(2)? {
+            let record = RecordId(bytes.uint32()?);
+            let lacking = (0..bytes.count(1)?).map(|_| bytes.replica());
+            members.doubtful.insert(record, lacking.collect::<Result<_, _>>()?);
         }
         for _ in 0..bytes.count(2)? {
             members.graves.insert(RecordId(bytes.uint32()?), restore_edits(bytes)?);
@@ -215,10 +223,7 @@ impl RevisionTreeReplica {
     fn remove(&mut self, id: RecordId) {
         self.members.moved(id);
         let Some(record) = self.records.remove(&id) else { return };
-        for peer in &mut self.peers {
-            peer.has(record.seq);
-            peer.forget(id);
-        }
+        self.peers.iter_mut().for_each(|peer| peer.purged(record.seq, id));
     }
 
     /// The membership service says who is a member.
@@ -232,6 +237,9 @@ impl RevisionTreeReplica {
             SeatChange::Gone { .. } => self.members.current.remove(&replica),
             SeatChange::Back { .. } => self.members.current.insert(replica),
         };
+        if let SeatChange::Gone { .. } = change {
+            self.cannot_say(replica);
+        }
         let deleted = self.records.iter().filter(|(_, record)| record.is_deleted());
         let deleted: Vec<RecordId> = deleted.map(|(id, _)| *id).collect();
         self.members.ripe.clear();
@@ -242,8 +250,10 @@ impl RevisionTreeReplica {
     /// This replica was gone. Whatever is here may have been deleted and purged, but for changes that nobody has confirmed.
     fn doubt(&mut self) {
         for (id, record) in &self.records {
-            let is_own = self.peers.iter().all(|peer| peer.lacks(record.seq));
-            if !is_own && self.members.doubtful.insert(*id) {
+            let lack = |peer: &&Peer| peer.lacks(record.seq);
+            let lacking: BTreeSet<_> = self.peers.iter().filter(lack).map(|peer| peer.id).collect();
+            if lacking.len() < self.peers.len() && !self.members.doubtful.contains_key(id) {
+                self.members.doubtful.insert(*id, lacking);
                 self.peers.iter_mut().for_each(|peer| peer.has(record.seq));
             }
         }
@@ -252,12 +262,36 @@ impl RevisionTreeReplica {
         }
     }
 
-    /// A batch of a peer's feed is here; where it was the last, and the feed was told from its beginning, what was not in it is purged.
+    /// A record was not purged, as somebody says who knows. Those who have not had it are owed it again.
+    pub(super) fn vouch_for(&mut self, id: RecordId) {
+        let lacking = self.members.vouch_for(id);
+        let Some(record) = self.records.get(&id) else { return };
+        for peer in self.peers.iter_mut().filter(|peer| lacking.contains(&peer.id)) {
+            peer.owe(record.seq, record.seq, id);
+        }
+    }
+
+    /// A peer will not say for now what was purged. What no other one can speak of stays.
+    fn cannot_say(&mut self, peer: ReplicaId) {
+        let mut stays = Vec::new();
+        for (id, lacking) in &mut self.members.doubtful {
+            lacking.insert(peer);
+            if self.peers.iter().all(|peer| lacking.contains(&peer.id)) {
+                stays.push(*id);
+            }
+        }
+        stays.into_iter().for_each(|id| self.vouch_for(id));
+    }
+
+    /// A batch of a peer's feed is here; where it was the last, and the feed was told from its beginning, what the peer has had and was not in
+    /// it is purged.
     pub(super) fn told_all(&mut self, at: usize, is_end: bool, out: &mut Outbox) {
         if !is_end || !std::mem::take(&mut self.peers[at].tells_all) {
             return;
         }
-        for id in std::mem::take(&mut self.members.doubtful) {
+        let peer = self.peers[at].id;
+        let had = self.members.doubtful.extract_if(.., |_, lacking| !lacking.contains(&peer));
+        for id in had.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(record) = self.records.get(&id) {
                 let by = self.members.grave(id).iter().last();
                 for edit in shown(record.leaves().iter()).minus(self.members.grave(id)) {
