@@ -221,6 +221,41 @@ fn what_comes_back_after_a_delete_is_resurrected_unless_somebody_else_wrote_mean
     }
 }
 
+/// Somebody answers a conflict with what somebody else deletes at the same time: what is shown is the answer, unless the deleter knew that.
+#[test]
+fn a_delete_is_kept_where_an_answer_that_it_did_not_know_of_keeps_what_it_deleted() {
+    let script = script();
+    for known in [false, true] {
+        let mut history = History::new(&script);
+        let (first, second) = (history.put(0), history.put(1));
+        history.applied(&[1, 2], first);
+        history.applied(&[0, 2], second);
+        let answer =
+            Edit::Resolve { cell: TITLE, content: register(1), seen: vec![Mark(0), Mark(1)] };
+        let prompted = [register(0), register(1)];
+        let both = conflict(&prompted);
+        let answer = history.make(2, None, &both, &prompted, &answer);
+        for put in [first, second] {
+            history.replaced(&[2], put, answer);
+        }
+        if known {
+            history.applied(&[1], answer);
+            history.replaced(&[1], first, answer);
+            history.replaced(&[1], second, answer);
+        }
+        let delete = history.delete(1, &both);
+        history.applied(&[0, 2], delete);
+        history.applied(if known { &[0] } else { &[0, 1] }, answer);
+        for put in [first, second] {
+            history.replaced(&[0, 1], put, if known { answer } else { delete });
+        }
+        let accounts = history.end(&shown(&[(TITLE, register(1))])).expect("no contradiction");
+        let lost = u64::from(known);
+        assert_eq!((accounts.lost, accounts.reactive), (lost, 1), "known: {known}");
+        assert_eq!(accounts.kept, 2 - lost, "known: {known}: {accounts:?}");
+    }
+}
+
 #[test]
 fn a_delete_whose_additions_survive_is_lost() {
     let script = script();

@@ -62,10 +62,7 @@ fn every_strategy_survives_a_sabbatical() {
                 metrics.increments_doubled,
                 metrics.text_chars_doubled,
             ];
-            // It makes its own edits again on a text of which it takes only the beginning and the end to be shared: what it deleted between
-            // two places where others wrote meanwhile may stand again.
-            let deletions = if row.strategy == "event-graph" { 5 } else { 0 };
-            if lost[0] > Some(deletions) || lost[1..] != [Some(0); 4] {
+            if lost != [Some(0); 5] {
                 complain(format!("edits, characters and additions lost or doubled: {lost:?}"));
             }
         }
@@ -263,14 +260,12 @@ fn strategies_bear_a_retention_of_two_minutes() {
         &["group.phone.kills=none", "topology.kind=mesh"],
     ] {
         let scenario = impatient(overrides);
-        let only = std::env::var("ONLY").ok();
-        let seeds: u64 = std::env::var("SEEDS").ok().map_or(2, |s| s.parse().unwrap());
-        for strategy in registry().iter().filter(|one| !PRESUMES.contains(&one.name()) && only.as_ref().is_none_or(|o| o.split(',').any(|o| o == one.name()))) {
+        for strategy in registry().iter().filter(|one| !PRESUMES.contains(&one.name())) {
             let expected = match unsupported(&scenario, &strategy.profile()) {
                 Some(_) => Status::Unsupported,
                 None => Status::Ok,
             };
-            for seed in 0..seeds {
+            for seed in 0..2 {
                 let row = trial(&scenario, *strategy, seed).result.row;
                 if row.status != expected {
                     let Row { strategy, status, reason, .. } = row;
@@ -281,32 +276,4 @@ fn strategies_bear_a_retention_of_two_minutes() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
-}
-
-// DEBUG
-#[test]
-#[ignore = "debug"]
-fn debug_one() {
-    let get = |k: &str, d: &str| std::env::var(k).unwrap_or(d.to_owned());
-    let topo = get("TOPO", "tree");
-    let topo = if topo == "star" { vec![] } else { vec![format!("topology.kind={topo}")] };
-    let topo: Vec<&str> = topo.iter().map(|s| &s[..]).collect();
-    let scen = get("SCEN", "small");
-    let scenario = if scen == "small" { impatient(&topo) } else { built_in(&scen, &topo) };
-    let strat = get("STRAT", "crdt/digest");
-    let edit = get("EDIT", "-");
-    let dev = get("DEV", "");
-    let lo: u64 = get("FROM", "0").parse().unwrap();
-    let finished = listen(&scenario, strategy(&strat), get("SEED", "0").parse().unwrap(), |at, fact| {
-        let text = format!("{fact}");
-        let about = text.contains(&format!("{edit} ")) || text.ends_with(&edit) || text.contains(&format!("{edit},"));
-        let d = match fact { Fact::Changed { device, .. } => Some(*device), _ => None };
-        let flow = !dev.is_empty() && at >= lo && (matches!(fact, Fact::Member { .. } | Fact::Phase(_)) || matches!(fact, Fact::Delivered { from, to, .. } | Fact::Sent { from, to, .. } if dev.split(',').any(|x| x == from.to_string() || x == to.to_string())) || d.is_some_and(|d| dev.split(',').any(|x| x == d.to_string())));
-        if about || flow {
-            println!("{:.3} {text}", at as f64 / 1e9);
-        }
-    });
-    let row = finished.result.row;
-    println!("{:?} {}", row.status, row.reason);
-    if let Some(m) = &row.metrics { println!("{m:?}"); }
 }

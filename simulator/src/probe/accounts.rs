@@ -214,7 +214,13 @@ pub fn close(ledger: &Ledger<'_>, renderings: &[Rendering]) -> Result<Accounts, 
             Fate::Crashed => &mut accounts.crashed,
             Fate::Stranded => &mut accounts.stranded,
             Fate::Superseded => &mut accounts.superseded,
-            Fate::Lost => { eprintln!("DEBUG lost {} {:?}", ledger.edits[index as usize].id, ledger.edits[index as usize].intent); &mut accounts.lost },
+            Fate::Lost => {
+                eprintln!(
+                    "DEBUG lost {} {:?}",
+                    ledger.edits[index as usize].id, ledger.edits[index as usize].intent
+                );
+                &mut accounts.lost
+            }
         } += 1;
     }
     closing.texts(&mut accounts);
@@ -269,10 +275,10 @@ impl Closing<'_, '_> {
                 (self.effect(token), self.removed(token))
             }
             Intent::Add(_) => self.add(index, accounts),
-            Intent::Remove => (self.removal(&record.removes, false), false),
+            Intent::Remove => (self.removal(index, false), false),
             Intent::Delete { adds } => {
                 let back = adds.iter().any(|add| self.times(*add) > 0);
-                let effect = self.removal(&record.removes, back);
+                let effect = self.removal(index, back);
                 if effect == Some(Fate::Lost)
                     && self.ledger.counts(index)
                     && !self.kept_by_others(index)
@@ -299,9 +305,12 @@ impl Closing<'_, '_> {
         if visible.settled { Some(Fate::Kept) } else { visible.contested.then_some(Fate::Surfaced) }
     }
 
-    /// A removal is kept when everything it was shown is gone, lost when something survives.
-    fn removal(&self, removes: &[Token], back: bool) -> Option<Fate> {
-        let visible = removes.iter().map(|token| self.view.get(*token));
+    /// A removal is kept when everything it was shown is gone, lost when something survives. What an answer that it did not know of keeps in name
+    /// is gone: another edit shows it now.
+    fn removal(&self, index: u32, back: bool) -> Option<Fate> {
+        let removes = &self.ledger.edits[index as usize].removes;
+        let removes = removes.iter().filter(|token| !self.is_chosen_unawares(index, **token));
+        let visible = removes.map(|token| self.view.get(*token));
         let (mut settled, mut contested) = (back, false);
         for one in visible {
             settled |= one.settled;
@@ -311,6 +320,18 @@ impl Closing<'_, '_> {
             (true, _) => Fate::Lost,
             (false, true) => Fate::Surfaced,
             (false, false) => Fate::Kept,
+        })
+    }
+
+    /// Whether an answer that is shown, and that the author of a removal did not know of, keeps something in name.
+    fn is_chosen_unawares(&self, removal: u32, token: Token) -> bool {
+        let record = self.ledger.edits[removal as usize].record;
+        self.ledger.by_cell.range(cells_of(record)).flat_map(|(_, edits)| edits).any(|by| {
+            let reference = reference(self.ledger, *by);
+            matches!(&self.ledger.edits[*by as usize].intent, Intent::Resolve { chosen } if chosen.contains(&token))
+                && self.ledger.counts(*by)
+                && self.ledger.holding.shown(*by, reference) > 0
+                && !self.ledger.knew(removal, *by)
         })
     }
 
@@ -383,7 +404,7 @@ impl Closing<'_, '_> {
                 None => {}
             }
         }
-        let survived = self.removal(&record.removes, false);
+        let survived = self.removal(index, false);
         if missing > 0 {
             if self.ledger.counts(index) && !self.is_stranded(index) {
                 accounts.text_chars_lost += missing;

@@ -360,7 +360,8 @@ impl Cells {
                 State::Set(set) => Box::new(set.insertions().keys().copied().map(plain)),
                 State::Text(text) => {
                     let spans = text.visible().into_iter();
-                    let dots = spans.flat_map(|span| (0..span.len).map(move |n| span.first.plus(n)));
+                    let dots =
+                        spans.flat_map(|span| (0..span.len).map(move |n| span.first.plus(n)));
                     Box::new(dots.map(plain))
                 }
             }

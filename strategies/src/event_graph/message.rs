@@ -5,7 +5,7 @@
 use super::codec::{read_events, write_events};
 use super::event::{Event, Typed};
 use crate::contract::Malformed;
-use crate::crdt::causal::Version;
+use crate::crdt::causal::{Agent, Version};
 use crate::wire::{Reader, Writer};
 
 const VERSION: u8 = 1;
@@ -35,9 +35,9 @@ pub struct Head {
 pub enum Body {
     /// Events; perhaps none.
     Events(Vec<Event<Typed>>),
-    /// The sender's whole document, for a receiver that is further behind than the sender's history reaches. With `rebase` the sender cannot
+    /// The sender's whole document, for a receiver that is further behind than the sender's history reaches. With `rebase`, a life of the receiver's that is over, the sender cannot
     /// take up what the receiver has besides as it is: the receiver is to make it again on top.
-    State { bytes: Vec<u8>, rebase: bool },
+    State { bytes: Vec<u8>, rebase: Option<Agent> },
 }
 
 /// Writes a message; `None` where there is nothing to say.
@@ -49,7 +49,7 @@ pub fn write_message(head: &Head, body: &Body) -> Option<Vec<u8>> {
     let brings = match body {
         Body::Events(events) if events.is_empty() => 0,
         Body::Events(_) => EVENTS,
-        Body::State { rebase, .. } => STATE | flag(*rebase, REBASE),
+        Body::State { rebase, .. } => STATE | flag(rebase.is_some(), REBASE),
     };
     let flags = told | ack | brings;
     if flags == 0 {
@@ -66,7 +66,12 @@ pub fn write_message(head: &Head, body: &Body) -> Option<Vec<u8>> {
     match body {
         Body::Events(events) if brings > 0 => write_events(&mut writer, events),
         Body::Events(_) => {}
-        Body::State { bytes, .. } => writer.raw(bytes),
+        Body::State { bytes, rebase } => {
+            if let Some(life) = rebase {
+                life.write(&mut writer);
+            }
+            writer.raw(bytes);
+        }
     }
     Some(writer.finish())
 }
@@ -99,8 +104,9 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
             Body::Events(events)
         }
         kind if kind & !REBASE == STATE => {
-            let bytes = reader.raw(reader.remaining())?.to_vec();
-            Body::State { bytes, rebase: kind & REBASE != 0 }
+            let is_over = kind & REBASE != 0;
+            let rebase = if is_over { Some(Agent::read(&mut reader)?) } else { None };
+            Body::State { bytes: reader.raw(reader.remaining())?.to_vec(), rebase }
         }
         _ => return Err(Malformed("both events and a state")),
     };

@@ -50,7 +50,7 @@ impl GraphReplica {
             Body::State { bytes, rebase } => {
                 let version = head.version.as_ref();
                 let version = version.ok_or(Malformed("a state without its version"))?;
-                let used = self.take_state(from, version, &bytes, rebase, cargo, out)?;
+                let used = self.take_state(from, version, (&bytes, rebase), cargo, out)?;
                 (version.clone(), used)
             }
         };
@@ -71,7 +71,7 @@ impl GraphReplica {
         if used == Use::Forgotten {
             if !self.peers[at].offered {
                 let mut cargo = Cargo::default();
-                let body = self.state(true, &mut reply, &mut cargo);
+                let body = self.state(Some(self.life(at)), &mut reply, &mut cargo);
                 self.post(at, reply, body, cargo, out);
             }
         } else {

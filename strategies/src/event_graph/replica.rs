@@ -173,7 +173,8 @@ impl GraphReplica {
         let at = self.peer(id)?;
         self.peers[at].offered = false;
         let peer = &self.peers[at];
-        let greets = !peer.met && (!peer.greeted || self.transport == Transport::Datagram);
+        let is_new = !peer.greeted || self.transport == Transport::Datagram;
+        let greets = !peer.met && is_new || peer.misled;
         let ahead = self.is_star && !self.members.is_gone(id);
         let brings = peer.met || ahead && self.log.reaches(self.base(peer));
         let version = greets.then(|| self.have.clone());
@@ -216,7 +217,7 @@ impl GraphReplica {
             out.work(events.len() as u64);
             Body::Events(events)
         } else {
-            self.state(is_gone, &mut head, &mut cargo)
+            self.state(is_gone.then(|| self.life(at)), &mut head, &mut cargo)
         };
         self.post(at, head, body, cargo, out);
         if brings {
@@ -225,8 +226,16 @@ impl GraphReplica {
         }
     }
 
-    /// The whole document as a message.
-    pub(super) fn state(&self, rebase: bool, head: &mut Head, cargo: &mut Cargo) -> Body {
+    /// The latest life of a peer that is known here.
+    pub(super) fn life(&self, at: usize) -> Agent {
+        let peer = &self.peers[at];
+        let known = self.have.iter().chain(peer.acked.iter()).map(|(agent, _)| agent);
+        let latest = known.filter(|agent| agent.replica() == peer.id).max();
+        latest.unwrap_or(agent(peer.id, 0))
+    }
+
+    /// The whole document as a message; with `rebase` for a peer whose life of that name is over.
+    pub(super) fn state(&self, rebase: Option<Agent>, head: &mut Head, cargo: &mut Cargo) -> Body {
         head.version.get_or_insert_with(|| self.have.clone());
         for (agent, counter) in self.have.iter() {
             self.ids.ride(Dot { agent, counter: 1 }, counter, cargo.elements, &mut cargo.ids);
@@ -331,7 +340,7 @@ impl Replica for GraphReplica {
                 let at = self.peer(peer)?;
                 let peer = &mut self.peers[at];
                 peer.sent = peer.acked.clone();
-                (peer.greeted, peer.met) = (false, false);
+                (peer.greeted, peer.met, peer.offered) = (false, false, false);
             }
             Input::Seat(change) => {
                 match change {

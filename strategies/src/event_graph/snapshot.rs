@@ -61,10 +61,7 @@ pub fn save(replica: &GraphReplica, out: &mut Vec<u8>) {
 }
 
 /// Events, each by itself; the texts' graphs have what was typed.
-fn write_log<'a>(
-    writer: &mut Writer,
-    events: impl ExactSizeIterator<Item = &'a Event<Passage>>,
-) {
+fn write_log<'a>(writer: &mut Writer, events: impl ExactSizeIterator<Item = &'a Event<Passage>>) {
     writer.count(events.len());
     for event in events {
         if let Act::Type { cell, typed } = &event.act {

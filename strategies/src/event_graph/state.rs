@@ -31,14 +31,13 @@ struct Lacking {
 
 impl GraphReplica {
     /// Takes over the document of a peer that has `version`. Where this replica does not remember all that the peer lacks, the peer lost
-    /// its memory too: then the smaller document gives way, and a peer with the smaller one gets this one's. With `rebase` the peer takes this replica for one that was
-    /// gone, or could not take up its edits.
+    /// its memory too: then the smaller document gives way, and a peer with the smaller one gets this one's. With `over` the peer takes this replica, in that life, for one
+    /// that was gone, or could not take up its edits.
     pub(super) fn take_state(
         &mut self,
         from: ReplicaId,
         version: &Version,
-        state: &[u8],
-        rebase: bool,
+        (state, over): (&[u8], Option<Agent>),
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> Result<Use, Malformed> {
@@ -49,6 +48,11 @@ impl GraphReplica {
         reader.end()?;
         if theirs.get(self.agent) > self.have.get(self.agent) {
             return Err(Malformed("own events that were never made"));
+        }
+        let rebase = over.is_some();
+        // It has begun a new life since.
+        if over.is_some_and(|life| self.agent > life) && self.have.get(self.agent) > 0 {
+            return Ok(Use::Gap);
         }
         if theirs.beyond(&self.have) == 0 && !rebase {
             return Ok(Use::All);
@@ -70,10 +74,8 @@ impl GraphReplica {
         let before = std::mem::replace(&mut self.cells, cells);
         let (fresh, replaced) = self.take_ids(version, cargo, out);
         self.keep_own(&theirs);
-        let mut dropped = self.log.dropped().clone();
-        dropped.join(&theirs);
+        self.log = Log::resume(self.log.end(), theirs.news(&Version::new()), Vec::new());
         let known = std::mem::replace(&mut self.have, theirs);
-        self.log = Log::resume(self.log.end(), dropped, Vec::new());
         for peer in &mut self.peers {
             peer.cursor = self.log.start();
         }
@@ -275,7 +277,8 @@ impl GraphReplica {
         }
         for peer in &mut self.peers {
             // They take this replica to have edits by others that it left to those.
-            peer.misled = true;
+            peer.sent = peer.acked.clone();
+            (peer.misled, peer.greeted, peer.met) = (true, false, false);
         }
         self.members.start_over();
     }
@@ -491,8 +494,7 @@ fn align(here: &str, there: &str) -> Vec<Stretch> {
         text.chars().skip(front).take(len - front - back).collect()
     };
     let (mine, theirs) = (between(here, here_len), between(there, there_len));
-    let [old, new] =
-        [&mine, &theirs].map(|text| text.split_inclusive(' ').collect::<Vec<&str>>());
+    let [old, new] = [&mine, &theirs].map(|text| text.split_inclusive(' ').collect::<Vec<&str>>());
     let mut stretches = vec![Stretch { len: front, here: true, there: true }];
     let mut only = |len: usize, here: bool, there: bool| {
         stretches.push(Stretch { len, here, there });

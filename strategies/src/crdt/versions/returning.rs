@@ -11,8 +11,8 @@
 use super::log::Log;
 use super::store::{Store, Use};
 use crate::contract::{Cargo, Change, Malformed, Outbox};
-use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
 use crate::crdt::attribution::Displayed;
+use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
 use crate::crdt::cells::{Cells, Effects};
 use crate::crdt::op::{Delta, Op, Seen};
 use crate::crdt::snapshot;

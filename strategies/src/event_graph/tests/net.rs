@@ -12,7 +12,10 @@ pub const TEXT: Cell = Cell { record: RecordId(0), field: FieldId(3) };
 
 pub struct Net {
     pub replicas: Vec<Box<dyn Replica>>,
+    /// All links there are, and those that are open.
+    all: Vec<(usize, usize)>,
     links: Vec<(usize, usize)>,
+    authority: Option<usize>,
     /// Changes that each replica reported.
     pub changes: Vec<Vec<Change>>,
     pub work_units: u64,
@@ -26,35 +29,53 @@ pub fn id(n: usize) -> ReplicaId {
 impl Net {
     /// So many replicas with these links, all of which are open.
     pub fn new(count: usize, links: &[(usize, usize)], authority: Option<usize>) -> Self {
-        let schema = schema();
-        let members: Vec<ReplicaId> = (0..count).map(id).collect();
-        let create = |n: usize| {
-            let peers = links.iter().filter_map(|(a, b)| match n {
-                n if n == *a => Some(id(*b)),
-                n if n == *b => Some(id(*a)),
-                _ => None,
-            });
-            let mut peers: Vec<ReplicaId> = peers.collect();
-            peers.sort();
-            EventGraph.create(&Seat {
-                replica: id(n),
-                peers: &peers,
-                members: &members,
-                partitions: Partitions::WHOLE,
-                authority: authority.map(id),
-                schema: &schema,
-                genesis: &[],
-                transport: Transport::Session,
-                incarnation: 0,
-            })
+        let mut net = Net {
+            replicas: Vec::new(),
+            all: links.to_vec(),
+            links: Vec::new(),
+            authority,
+            changes: vec![Vec::new(); count],
+            work_units: 0,
+            sequence: 0,
         };
-        let replicas = (0..count).map(create).collect();
-        let changes = vec![Vec::new(); count];
-        let mut net = Net { replicas, links: Vec::new(), changes, work_units: 0, sequence: 0 };
+        net.replicas = (0..count).map(|n| net.seated(n, |seat| EventGraph.create(seat))).collect();
         for (a, b) in links {
             net.open(*a, *b);
         }
         net
+    }
+
+    fn seated<R>(&self, n: usize, with: impl FnOnce(&Seat<'_>) -> R) -> R {
+        let peers = self.all.iter().filter_map(|(a, b)| match n {
+            n if n == *a => Some(id(*b)),
+            n if n == *b => Some(id(*a)),
+            _ => None,
+        });
+        let mut peers: Vec<ReplicaId> = peers.collect();
+        peers.sort();
+        with(&Seat {
+            replica: id(n),
+            peers: &peers,
+            members: &(0..self.changes.len()).map(id).collect::<Vec<_>>(),
+            partitions: Partitions::WHOLE,
+            authority: self.authority.map(id),
+            schema: &schema(),
+            genesis: &[],
+            transport: Transport::Session,
+            incarnation: 0,
+        })
+    }
+
+    /// Puts a replica that was read from the snapshot of another one in its place.
+    pub fn reread(&mut self, n: usize, label: &str) {
+        let mut saved = Vec::new();
+        self.replicas[n].save(&mut saved);
+        let copy = self.seated(n, |seat| EventGraph.restore(seat, &saved));
+        let copy = copy.unwrap_or_else(|e| panic!("{label}: {n} cannot read its snapshot: {e}"));
+        self.replicas[n] = copy;
+        let mut again = Vec::new();
+        self.replicas[n].save(&mut again);
+        assert!(again == saved, "{label}: the snapshot of {n} is another one when it was read");
     }
 
     /// Replica 0 is the hub of all others.

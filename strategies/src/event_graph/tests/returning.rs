@@ -114,3 +114,69 @@ fn two_that_take_each_other_to_be_gone_agree_in_the_end() {
         net.assert_agreement(&format!("afterwards, seed {seed}"));
     }
 }
+
+/// Two at the end of a chain are cut off, and one of them hears from the other what nobody else has. When they come back, the nearer one takes over
+/// the document of the others and leaves to the farther one what is its own, though it had acknowledged that.
+#[test]
+fn what_only_another_one_who_was_gone_had_heard_is_not_lost() {
+    for seed in 0..20 {
+        let label = format!("seed {seed}");
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut net = Net::new(4, &[(0, 1), (1, 2), (2, 3)], None);
+        net.splice(1, 0, 0, "the beginning and the end");
+        net.edit(1, Edit::Add { cell: COUNTER, amount: 1 });
+        net.edit(1, Edit::Put { cell: REGISTER, value: "old".into() });
+        net.edit(1, Edit::Insert { cell: SET, element: "kept".into() });
+        net.settle();
+        net.close(1, 2);
+        net.splice(3, 3, 0, ", let us say,");
+        net.edit(3, Edit::Add { cell: COUNTER, amount: 7 });
+        net.edit(3, Edit::Put { cell: REGISTER, value: "three".into() });
+        net.edit(3, Edit::Insert { cell: SET, element: "three".into() });
+        net.edit(3, Edit::Remove { cell: SET, element: "kept".into() });
+        net.settle();
+        // On top of what the other one did, which nobody else has.
+        net.edit(2, Edit::Put { cell: REGISTER, value: "two".into() });
+        net.edit(2, Edit::Remove { cell: SET, element: "three".into() });
+        net.edit(2, Edit::Insert { cell: SET, element: "two".into() });
+        net.edit(2, Edit::Add { cell: COUNTER, amount: 50 });
+        if rng.random() {
+            net.settle();
+        }
+        net.close(2, 3);
+        for away in [2, 3] {
+            let all = [0, 1, 2, 3].into_iter().filter(|n| *n != away);
+            net.seat(&all.collect::<Vec<_>>(), SeatChange::Gone { replica: id(away) });
+        }
+        net.settle();
+        go_on_without(&mut net, &mut rng);
+        for away in [2, 3] {
+            net.seat(&[0, 1, 2, 3], SeatChange::Back { replica: id(away) });
+        }
+        let links = if rng.random() { [(1, 2), (2, 3)] } else { [(2, 3), (1, 2)] };
+        for (a, b) in links {
+            net.open(a, b);
+            (0..4).for_each(|n| net.reread(n, &label));
+            net.settle();
+            (0..4).for_each(|n| net.reread(n, &label));
+        }
+        net.assert_agreement(&label);
+        let text = net.text(0);
+        assert!(text.contains(", let us say,"), "{label}: {text}");
+        let rendering = net.rendering(0);
+        let shown = |cell| format!("{:?}", rendering.get(cell));
+        let Some(Shown::Settled(Content::Counter(sum))) = rendering.get(COUNTER) else {
+            panic!("{label}: no sum");
+        };
+        assert_eq!(*sum, 1 + 7 + 50 + 2 * 60 * 100, "{label}");
+        assert!(shown(SET).contains("two"), "{label}: {}", shown(SET));
+        assert!(!shown(SET).contains("kept"), "{label}: {}", shown(SET));
+        assert!(shown(REGISTER).contains("two"), "{label}: {}", shown(REGISTER));
+        // Whoever owes nothing sends no documents.
+        let before = net.work_units;
+        net.splice(0, 0, 0, "x");
+        net.settle();
+        net.assert_agreement(&label);
+        assert!(net.work_units - before < 2000, "{label}: {}", net.work_units - before);
+    }
+}
