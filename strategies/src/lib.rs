@@ -20,6 +20,8 @@ pub mod vectors;
 pub mod version_vector;
 pub mod versioned;
 pub mod wire;
+#[cfg(feature = "yrs")]
+pub mod yrs;
 
 pub use contract::*;
 pub use document::*;

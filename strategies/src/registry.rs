@@ -43,4 +43,6 @@ const REGISTRY: &[&dyn Strategy] = &[
     &Versioned(Partitioned(event_graph::EventGraph)),
     &Versioned(Partitioned(online_only::OnlineOnly)),
     &Versioned(Partitioned(full_copy::FullCopy)),
+    #[cfg(feature = "yrs")]
+    &Versioned(Partitioned(crate::yrs::Yrs)),
 ];

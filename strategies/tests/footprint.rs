@@ -268,6 +268,12 @@ const GROWING: &[Growing] = &[
         why: "keeps a cell's history back to an edit beside which nobody made another one; here everybody edits all the time",
         slope: [3.0, 60.0],
     },
+    Growing {
+        strategy: "yrs",
+        works: &WORKS,
+        why: "keeps of every run of items that it deleted that there was one, for ever",
+        slope: [80.0, 225.0],
+    },
 ];
 
 /// Those that are left out in a ring, with the reason.
