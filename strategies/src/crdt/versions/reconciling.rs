@@ -300,6 +300,17 @@ fn drift(exchange: &Exchange, have: &Version) -> Drift {
     drift
 }
 
+/// So many keys of 16 bytes are one unit of work.
+const KEYS_PER_UNIT: u64 = 4;
+
+/// Does something whose work is counted in keys visited.
+pub(super) fn by_keys<T>(out: &mut Outbox, action: impl FnOnce(&mut Outbox) -> T) -> T {
+    let before = out.work_units;
+    let result = action(out);
+    out.work_units = before + (out.work_units - before).div_ceil(KEYS_PER_UNIT);
+    result
+}
+
 impl VersionReplica {
     /// Begins an exchange with a peer.
     pub(super) fn begin(&mut self, at: usize, out: &mut Outbox) -> Probe {

@@ -8,7 +8,7 @@
 use super::Protocol;
 use super::log::Entry;
 use super::message::{Body, Brought, Head, read_message, write_message};
-use super::reconciling::{Exchanges, Probe, Sets, number_before};
+use super::reconciling::{Exchanges, Probe, Sets, by_keys, number_before};
 use super::save;
 use super::store::{Store, Use};
 use crate::contract::{
@@ -126,7 +126,7 @@ impl VersionReplica {
                 false
             }
             Protocol::Merkle | Protocol::Rateless => {
-                head.probe = Some(self.begin(at, out));
+                head.probe = Some(by_keys(out, |out| self.begin(at, out)));
                 false
             }
         };
@@ -294,7 +294,7 @@ impl VersionReplica {
             if self.store.members.is_gone(from) {
                 bring = Bring::Rebase;
             } else {
-                let (said, then) = self.probed(at, probe, out)?;
+                let (said, then) = by_keys(out, |out| self.probed(at, probe, out))?;
                 reply.probe = said;
                 if bring == Bring::Nothing {
                     bring = then;
