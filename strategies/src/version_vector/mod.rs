@@ -40,7 +40,7 @@ mod vector;
 mod version;
 
 use crate::contract::{EditIds, Malformed, Profile, Replica, Seat, Strategy, Support};
-use crate::document::{Edit, FieldKind, ReplicaId};
+use crate::document::{Cell, Edit, FieldKind, ReplicaId, Schema};
 use merge::MergeReplica;
 use message::Message;
 use object::Naming;
@@ -160,6 +160,14 @@ impl Strategy for VersionVector {
         let naming = self.variant.naming();
         Ok(Message::decode(naming, message)?.encode(naming))
     }
+}
+
+/// The cells that an edit is about: of a deletion all of the record, none where the field is of another kind.
+fn cells_of(edit: &Edit, schema: &Schema) -> Vec<(Cell, FieldKind)> {
+    let Some(cell) = edit.cell() else { return schema.cells(edit.record()).collect() };
+    let wanted = speaks_of(edit);
+    let kind = schema.kind(cell.field).filter(|kind| wanted.is_none_or(|wanted| wanted == *kind));
+    kind.map(|kind| (cell, kind)).into_iter().collect()
 }
 
 /// The kind of field that an edit of one cell is for.

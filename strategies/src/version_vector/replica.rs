@@ -13,7 +13,7 @@ use super::story::Story;
 use super::uplink::Uplink;
 use super::vector::{Actor, Context};
 use super::version::{Version, Write, alternatives_of, compose, preferred_of};
-use super::{Variant, speaks_of};
+use super::{Variant, cells_of};
 use crate::contract::{
     Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat, Transport,
 };
@@ -166,19 +166,11 @@ impl VersionVectorReplica {
     }
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
-        let Some(cell) = edit.cell() else {
-            let schema = self.schema.clone();
-            for (cell, kind) in schema.cells(edit.record()) {
-                if self.cells.get(&cell).is_some_and(Entry::shows_something) {
-                    self.edit_cell(cell, kind, id, edit, out);
-                }
+        for (cell, kind) in cells_of(edit, &self.schema) {
+            let is_empty = !self.cells.get(&cell).is_some_and(Entry::shows_something);
+            if !(is_empty && matches!(edit, Edit::Delete { .. })) {
+                self.edit_cell(cell, kind, id, edit, out);
             }
-            return;
-        };
-        if let Some(kind) = self.schema.kind(cell.field)
-            && speaks_of(edit).is_none_or(|wanted| wanted == kind)
-        {
-            self.edit_cell(cell, kind, id, edit, out);
         }
     }
 

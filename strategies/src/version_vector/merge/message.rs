@@ -1,6 +1,6 @@
-//! What replicas say to each other, and the stored form of a cell.
+//! What replicas say to each other.
 
-use super::history::{History, Line, NewNode, Node, Root};
+use super::history::{History, NewNode, Node, Root};
 use super::step::Step;
 use super::three_way::State;
 use crate::contract::{Cargo, CargoIds, Malformed};
@@ -284,7 +284,7 @@ const SKIPS: u8 = 1 << 6;
 /// It follows the one before it (the root, if it is the first) and nothing else.
 const STRAIGHT: u8 = 1 << 7;
 
-fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
+pub fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
     out.count(nodes.len());
     let mut places = BTreeMap::from([(root, 0)]);
     let mut before = root;
@@ -324,7 +324,7 @@ fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
     }
 }
 
-fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, Malformed> {
+pub fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, Malformed> {
     // Two bytes of dot, flags, edit, number of holders, step.
     let count = bytes.count(6)?;
     let mut nodes: Vec<NewNode> = Vec::new();
@@ -402,7 +402,7 @@ fn decode_parents(
 }
 
 /// A node as it is sent by `from`.
-fn outgoing(history: &History, node: &Node, from: ReplicaId) -> NewNode {
+pub fn outgoing(history: &History, node: &Node, from: ReplicaId) -> NewNode {
     let known = |holder: &&ReplicaId| **holder != from && **holder != node.dot.actor.replica;
     NewNode {
         dot: node.dot,
@@ -515,95 +515,6 @@ pub fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Lineage {
         *ids = rest;
     }
     Lineage::from_ranges(ranges).unwrap_or_default()
-}
-
-/// Writes all of a cell.
-pub fn save_history(history: &History, out: &mut Writer) {
-    let Root { dot, events, edit, vector, state, pieces, pieces_kept, removals } = &history.root;
-    encode_dot(*dot, out);
-    out.uint(*events);
-    out.edit_id(*edit);
-    vector.encode(out);
-    out.content(&state.content);
-    save_lineage(&state.stands_on, out);
-    out.count(pieces.len());
-    for (edit, piece) in pieces {
-        out.edit_id(*edit);
-        // 0 stands for one that is not known.
-        let piece = piece.as_ref().map(|piece| piece.as_str());
-        out.byte(u8::from(piece.is_some()));
-        piece.iter().for_each(|piece| out.str(piece));
-    }
-    out.count(*pieces_kept);
-    save_lineage(removals, out);
-    history.vector.encode(out);
-    let nodes: Vec<NewNode> = history
-        .line
-        .iter()
-        .map(|node| NewNode {
-            holders: node.holders.clone(),
-            ..outgoing(history, node, ReplicaId::GENESIS)
-        })
-        .collect();
-    encode_nodes(*dot, &nodes, out);
-    for node in history.line.iter() {
-        out.byte(u8::from(node.sent));
-        save_lineage(&node.also, out);
-    }
-}
-
-/// Reads what [`save_history`] wrote into a new history.
-pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<(), Malformed> {
-    let dot = decode_dot(bytes)?;
-    let (events, edit) = (bytes.uint()?, bytes.edit_id()?);
-    let vector = Vector::decode(bytes)?;
-    let content = bytes.content()?;
-    let state = State { content: Arc::new(content), stands_on: restore_lineage(bytes)? };
-    if state.content.kind() != history.kind || !vector.covers(dot) {
-        return Err(Malformed("a root that is none"));
-    }
-    let mut pieces = Vec::new();
-    for _ in 0..bytes.count(3)? {
-        let edit = bytes.edit_id()?;
-        let known = bytes.byte()? == 1;
-        pieces.push((edit, if known { Some(bytes.value()?) } else { None }));
-    }
-    let pieces_kept = usize::try_from(bytes.uint()?).map_err(|_| Malformed("out of range"))?;
-    let removals = restore_lineage(bytes)?;
-    history.vector.join(&vector);
-    history.line = Line::new(dot);
-    history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept, removals };
-    let all = Vector::decode(bytes)?;
-    let nodes = decode_nodes(dot, bytes)?;
-    for mut node in nodes {
-        node.sent = bytes.byte()? == 1;
-        node.also = restore_lineage(bytes)?;
-        if !node.step.fits(history.kind) {
-            return Err(Malformed("a step of another kind than its field"));
-        }
-        history.put_back(node)?;
-    }
-    history.vector.join(&all);
-    history.look();
-    Ok(())
-}
-
-fn save_lineage(lineage: &Lineage, out: &mut Writer) {
-    out.count(lineage.ranges().len());
-    for (first, last) in lineage.ranges() {
-        out.edit_id(*first);
-        out.uint(last - first.sequence);
-    }
-}
-
-fn restore_lineage(bytes: &mut Reader<'_>) -> Result<Lineage, Malformed> {
-    let mut ranges = Vec::new();
-    for _ in 0..bytes.count(3)? {
-        let first = bytes.edit_id()?;
-        let last = first.sequence.checked_add(bytes.uint()?);
-        ranges.push((first, last.ok_or(Malformed("edits out of range"))?));
-    }
-    Lineage::from_ranges(ranges).ok_or(Malformed("edits are not ascending"))
 }
 
 #[cfg(test)]

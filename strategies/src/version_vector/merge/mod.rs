@@ -7,6 +7,7 @@ mod message;
 mod replica;
 mod report;
 mod step;
+mod stored;
 mod three_way;
 
 pub use message::Message;

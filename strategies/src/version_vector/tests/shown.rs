@@ -325,3 +325,48 @@ fn bytes_and_cargo_that_make_no_sense_do_no_harm() {
         assert_eq!(prints[0], prints[1], "seed {seed}: cargo reached the state");
     }
 }
+
+#[test]
+fn whoever_was_silent_takes_a_history_of_any_length() {
+    const EDITS: usize = 4_200;
+    let mut net = Net::new(&MERGE, true, 3, Transport::Session);
+    let text = cell(0, TEXT);
+    for n in 0..EDITS {
+        let insert = if n % 7 == 0 { "ñ " } else { "x " }.to_owned();
+        let at = n % (net.replicas[1].length(text) + 1);
+        let edit = Edit::Splice { cell: text, at, delete: n % 3, insert };
+        net.edit(1, &edit);
+        // Each is sent at once, so that none goes into another.
+        net.exchange(1, 0);
+    }
+    // The second client writes before it hears of any of them: it is merged with what was before.
+    net.edit(2, &Edit::Splice { cell: text, at: 0, delete: 0, insert: "late ".into() });
+    net.settle("a long history");
+    let Some(Content::Text(shown)) = net.shown(2, text).pop() else { panic!("a text") };
+    assert!(shown.contains("late") && shown.contains('ñ'), "{shown}");
+    let saved = net.saved(0);
+    net.restart(0, &saved);
+    net.settle("after a restart");
+}
+
+#[test]
+fn what_an_earlier_life_had_is_told_again_by_those_who_heard_of_it() {
+    for strategy in ALL {
+        let mut net = Net::new(strategy, true, 3, Transport::Session);
+        net.settle("at first");
+        let before = [net.saved(0), net.saved(1)];
+        net.edit(1, &insert(0, "told"));
+        net.edit(1, &Edit::Add { cell: cell(0, COUNTER), amount: 4 });
+        net.settle("told");
+        for (n, saved) in before.iter().enumerate() {
+            net.incarnations[n] = 1;
+            net.restart(n, saved);
+            // Its reports are as they were, too.
+            net.believed[n] = net.genesis.iter().map(|(id, _)| *id).collect();
+        }
+        net.settle("two came back without their memory");
+        let set = Content::Set(["g".into(), "told".into()].into());
+        assert_eq!(net.shown(1, cell(0, SET)), [set], "{}", strategy.name());
+        assert_eq!(net.shown(1, cell(0, COUNTER)), [Content::Counter(4)], "{}", strategy.name());
+    }
+}

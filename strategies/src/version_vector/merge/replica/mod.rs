@@ -1,23 +1,25 @@
 //! A replica of `version-vector/merge`: histories of cells, peers, and what passes between them.
 
+mod members;
+
 use super::history::{History, Root, Taken, mark};
 use super::message::{
-    Message, Part, Remark, RootNames, decode_lives, encode_lives, part_for, restore_history,
-    save_history, unload,
+    Message, Part, Remark, RootNames, decode_lives, encode_lives, part_for, unload,
 };
 use super::report::{Came, report_news, report_own};
+use super::stored::{restore_history, save_history};
 use crate::contract::{
     Cargo, CargoIds, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat,
-    SeatChange, Transport,
+    Transport,
 };
 use crate::document::{
     Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId,
     Schema, Scope,
 };
 use crate::lineage::Lineage;
+use crate::version_vector::cells_of;
 use crate::version_vector::peer::Peer;
 use crate::version_vector::seen::RecentDeletes;
-use crate::version_vector::speaks_of;
 use crate::version_vector::vector::{Actor, Dot};
 use crate::wire::{Reader, Writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,20 +147,12 @@ impl MergeReplica {
     }
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
-        let Some(cell) = edit.cell() else {
-            let schema = self.schema.clone();
-            for (cell, kind) in schema.cells(edit.record()) {
-                let shown = self.cells.get(&cell).map(History::view);
-                if shown.is_some_and(|view| !view.alternatives.is_empty()) {
-                    self.edit_cell(cell, kind, id, edit, out);
-                }
+        for (cell, kind) in cells_of(edit, &self.schema) {
+            let shown = self.cells.get(&cell).map(History::view);
+            let is_empty = shown.is_none_or(|view| view.alternatives.is_empty());
+            if !(is_empty && matches!(edit, Edit::Delete { .. })) {
+                self.edit_cell(cell, kind, id, edit, out);
             }
-            return;
-        };
-        if let Some(kind) = self.schema.kind(cell.field)
-            && speaks_of(edit).is_none_or(|wanted| wanted == kind)
-        {
-            self.edit_cell(cell, kind, id, edit, out);
         }
     }
 
@@ -426,91 +420,6 @@ impl MergeReplica {
         }
     }
 
-    /// A peer may have nothing of what everybody is believed to have.
-    fn estranged(&mut self, peer: ReplicaId) -> u64 {
-        let written: Vec<Cell> = self
-            .cells
-            .iter_mut()
-            .filter(|(_, history)| history.vector.len() > 0)
-            .map(|(cell, history)| {
-                history.forgotten(peer);
-                *cell
-            })
-            .collect();
-        if let Some(neighbour) = self.neighbour(peer) {
-            neighbour.ahead.clear();
-            for cell in written {
-                neighbour.rootless.insert(cell);
-                neighbour.peer.owe(cell);
-            }
-        }
-        self.cells.len() as u64
-    }
-
-    fn known_lives(&self) -> Vec<(ReplicaId, u32)> {
-        self.lives.iter().map(|(replica, life)| (*replica, *life)).collect()
-    }
-
-    /// Somebody lives for the so-manieth time: what he had in an earlier life he may not have. Returns the cost.
-    fn meet(&mut self, replica: ReplicaId, life: u32) -> u64 {
-        let known = self.lives.get(&replica).copied().unwrap_or(0);
-        if life <= known || replica == self.actor.replica {
-            return 0;
-        }
-        self.lives.insert(replica, life);
-        self.cells.values_mut().for_each(|history| history.forgotten(replica));
-        self.cells.len() as u64
-    }
-
-    /// Takes in what a message says of lives, and leaves out who is said in it to have something but had it in an earlier life.
-    fn meet_all(
-        &mut self,
-        from: ReplicaId,
-        batch: u64,
-        lives: &[(ReplicaId, u32)],
-        cells: &mut [(Cell, Part)],
-        out: &mut Outbox,
-    ) {
-        let mut work = self.meet(from, life_of(batch));
-        for (replica, life) in lives {
-            work += self.meet(*replica, *life);
-        }
-        let authors = || cells.iter().flat_map(|(_, part)| &part.nodes).map(|node| node.dot.actor);
-        for author in authors() {
-            work += self.meet(author.replica, author.incarnation);
-        }
-        for node in cells.iter_mut().flat_map(|(_, part)| &mut part.nodes) {
-            let now = |who: &ReplicaId| self.lives.get(who).copied().unwrap_or(0);
-            let then = |who: &ReplicaId| {
-                let at = lives.binary_search_by_key(who, |(replica, _)| *replica);
-                at.map_or(0, |at| lives[at].1)
-            };
-            node.holders.retain(|holder| then(holder) == now(holder));
-            let Actor { replica, incarnation } = node.dot.actor;
-            node.holders.extend((now(&replica) == incarnation).then_some(replica));
-            node.holders.push(from);
-        }
-        out.work(work);
-    }
-
-    /// Whether somebody may come back who has to be told what nobody else needs to know any more.
-    fn is_missing(&self) -> bool {
-        self.members.len() < self.seats || self.actor.incarnation > 0 || !self.lives.is_empty()
-    }
-
-    fn seat(&mut self, change: SeatChange, out: &mut Outbox) {
-        match change {
-            SeatChange::Gone { replica } if replica != self.actor.replica => {
-                self.members.remove(&replica);
-            }
-            SeatChange::Back { replica } if replica != self.actor.replica => {
-                self.members.insert(replica);
-                out.work(self.estranged(replica));
-            }
-            SeatChange::Gone { .. } | SeatChange::Back { .. } => {}
-        }
-    }
-
     fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &History)> {
         let cell = |record, field| Cell { record: RecordId(record), field: FieldId(field) };
         let range = match scope {
@@ -537,11 +446,6 @@ impl Neighbour {
             self.ahead.remove(&cell);
         }
     }
-}
-
-/// In which of its lives somebody numbered a batch; see [`Peer::new`].
-fn life_of(batch: u64) -> u32 {
-    (batch >> 32) as u32
 }
 
 /// Whether somebody's root, which is unknown here, goes before the one here: it follows that, or neither follows the other and it is the later

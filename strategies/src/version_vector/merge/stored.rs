@@ -1,0 +1,100 @@
+//! The stored form of a cell.
+
+use super::history::{History, Line, NewNode, Root};
+use super::message::{decode_dot, decode_nodes, encode_dot, encode_nodes, outgoing};
+use super::three_way::State;
+use crate::contract::Malformed;
+use crate::document::ReplicaId;
+use crate::lineage::Lineage;
+use crate::version_vector::vector::Vector;
+use crate::wire::{Reader, Writer};
+use std::sync::Arc;
+
+/// Writes all of a cell.
+pub fn save_history(history: &History, out: &mut Writer) {
+    let Root { dot, events, edit, vector, state, pieces, pieces_kept, removals } = &history.root;
+    encode_dot(*dot, out);
+    out.uint(*events);
+    out.edit_id(*edit);
+    vector.encode(out);
+    out.content(&state.content);
+    save_lineage(&state.stands_on, out);
+    out.count(pieces.len());
+    for (edit, piece) in pieces {
+        out.edit_id(*edit);
+        // 0 stands for one that is not known.
+        let piece = piece.as_ref().map(|piece| piece.as_str());
+        out.byte(u8::from(piece.is_some()));
+        piece.iter().for_each(|piece| out.str(piece));
+    }
+    out.count(*pieces_kept);
+    save_lineage(removals, out);
+    history.vector.encode(out);
+    let nodes: Vec<NewNode> = history
+        .line
+        .iter()
+        .map(|node| NewNode {
+            holders: node.holders.clone(),
+            ..outgoing(history, node, ReplicaId::GENESIS)
+        })
+        .collect();
+    encode_nodes(*dot, &nodes, out);
+    for node in history.line.iter() {
+        out.byte(u8::from(node.sent));
+        save_lineage(&node.also, out);
+    }
+}
+
+/// Reads what [`save_history`] wrote into a new history.
+pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<(), Malformed> {
+    let dot = decode_dot(bytes)?;
+    let (events, edit) = (bytes.uint()?, bytes.edit_id()?);
+    let vector = Vector::decode(bytes)?;
+    let content = bytes.content()?;
+    let state = State { content: Arc::new(content), stands_on: restore_lineage(bytes)? };
+    if state.content.kind() != history.kind || !vector.covers(dot) {
+        return Err(Malformed("a root that is none"));
+    }
+    let mut pieces = Vec::new();
+    for _ in 0..bytes.count(3)? {
+        let edit = bytes.edit_id()?;
+        let known = bytes.byte()? == 1;
+        pieces.push((edit, if known { Some(bytes.value()?) } else { None }));
+    }
+    let pieces_kept = usize::try_from(bytes.uint()?).map_err(|_| Malformed("out of range"))?;
+    let removals = restore_lineage(bytes)?;
+    history.vector.join(&vector);
+    history.line = Line::new(dot);
+    history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept, removals };
+    let all = Vector::decode(bytes)?;
+    let nodes = decode_nodes(dot, bytes)?;
+    for mut node in nodes {
+        node.sent = bytes.byte()? == 1;
+        node.also = restore_lineage(bytes)?;
+        if !node.step.fits(history.kind) {
+            return Err(Malformed("a step of another kind than its field"));
+        }
+        history.put_back(node)?;
+    }
+    history.vector.join(&all);
+    history.look();
+    Ok(())
+}
+
+fn save_lineage(lineage: &Lineage, out: &mut Writer) {
+    out.count(lineage.ranges().len());
+    for (first, last) in lineage.ranges() {
+        out.edit_id(*first);
+        out.uint(last - first.sequence);
+    }
+}
+
+fn restore_lineage(bytes: &mut Reader<'_>) -> Result<Lineage, Malformed> {
+    let mut ranges = Vec::new();
+    for _ in 0..bytes.count(3)? {
+        let first = bytes.edit_id()?;
+        let last = first.sequence.checked_add(bytes.uint()?);
+        ranges.push((first, last.ok_or(Malformed("edits out of range"))?));
+    }
+    Lineage::from_ranges(ranges).ok_or(Malformed("edits are not ascending"))
+}
