@@ -210,12 +210,12 @@ impl<'s> World<'s> {
         }
     }
 
-    /// Lets `into` learn everything that `from` has, and not the other way round: a session that is lost before `into` tells
-    /// anything of its own.
+    /// Lets `into` learn everything that `from` has, and not the other way round: two sessions, begun by one and by the other, each of which is
+    /// lost before `into` tells anything of its own.
     fn learn(&mut self, from: u32, into: u32) {
-        self.link(from, into, LinkState::Open);
-        let mut is_cut = false;
-        for (speaker, peer) in [(into, from), (from, into)] {
+        for (speaker, peer) in [(from, into), (into, from)] {
+            self.link(from, into, LinkState::Open);
+            let mut is_cut = false;
             let mut flight: VecDeque<_> =
                 self.handle(speaker, Input::Sync { peer: ReplicaId(peer) }).into();
             while let Some((sender, to, bytes, cargo)) = flight.pop_front() {
@@ -227,8 +227,8 @@ impl<'s> World<'s> {
                 flight
                     .extend(self.handle(to, Input::Receive { from, bytes: &bytes, cargo: &cargo }));
             }
+            self.link(from, into, LinkState::Lost);
         }
-        self.link(from, into, LinkState::Lost);
     }
 
     /// A session in which two replicas tell each other everything.
