@@ -214,13 +214,7 @@ pub fn close(ledger: &Ledger<'_>, renderings: &[Rendering]) -> Result<Accounts, 
             Fate::Crashed => &mut accounts.crashed,
             Fate::Stranded => &mut accounts.stranded,
             Fate::Superseded => &mut accounts.superseded,
-            Fate::Lost => {
-                eprintln!(
-                    "DEBUG lost {} {:?}",
-                    ledger.edits[index as usize].id, ledger.edits[index as usize].intent
-                );
-                &mut accounts.lost
-            }
+            Fate::Lost => &mut accounts.lost,
         } += 1;
     }
     closing.texts(&mut accounts);
