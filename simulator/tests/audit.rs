@@ -103,8 +103,8 @@ struct Made {
     dismissed: BTreeSet<Mark>,
     /// For a delete: the additions that its author's replica counted.
     adds: Vec<EditId>,
-    /// The additions that its author had been told of.
-    adds_known: BTreeSet<EditId>,
+    /// The edits that its author had been told of.
+    known: BTreeSet<EditId>,
 }
 
 /// Additions by report: how often each replica counts one now, and whether it ever did.
@@ -179,6 +179,17 @@ impl Attribution {
         })
     }
 
+    /// Whether an answer that a delete's author had not been told of writes a value anew that it deletes, and is shown.
+    fn is_written_again(&self, value: &Mark, delete: &Made) -> bool {
+        self.made.iter().any(|by| {
+            matches!(&by.edit, Edit::Resolve { content: content @ Content::Register(_), .. }
+                if marks(content).contains(value))
+                && !self.refused.contains(&by.id)
+                && self.times(by.id) > 0
+                && !delete.known.contains(&by.id)
+        })
+    }
+
     fn account(&self) -> Account {
         let mut account = Account::default();
         for made in self.made.iter().filter(|made| made.asked) {
@@ -204,7 +215,7 @@ impl Attribution {
                 Edit::Delete { .. } => {
                     let taken = &self.screens.edits[&made.id].taken;
                     let (mut settled, mut contested) = (false, false);
-                    for mark in taken {
+                    for mark in taken.iter().filter(|mark| !self.is_written_again(mark, made)) {
                         let visible = self.visible(mark);
                         (settled, contested) = (settled | visible.0, contested | visible.1);
                     }
@@ -219,7 +230,7 @@ impl Attribution {
                             by.adds.contains(&made.id) && !self.refused.contains(&by.id)
                         }
                         Edit::Resolve { cell: answered, .. } => {
-                            answered == *cell && by.adds_known.contains(&made.id)
+                            answered == *cell && by.known.contains(&made.id)
                         }
                         _ => false,
                     });
@@ -348,14 +359,14 @@ fn attribute(
             let earlier = earlier.chain(made.iter().map(|made| (&made.id, &made.edit)));
             let adds = earlier.filter(|(id, edit)| counts(id, edit)).map(|(id, _)| *id).collect();
             let told = additions.ever.iter().filter(|(_, by)| *by == id.origin.0);
-            let adds_known = told.map(|(add, _)| *add).collect();
+            let known = told.map(|(add, _)| *add).collect();
             made.push(Made {
                 id: *id,
                 asked: number.is_some(),
                 edit: (*edit).clone(),
                 dismissed: dismissed.collect(),
                 adds,
-                adds_known,
+                known,
             });
         }
         Fact::EditDone { id, .. } if !delayed => {

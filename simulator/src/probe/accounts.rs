@@ -299,8 +299,8 @@ impl Closing<'_, '_> {
         if visible.settled { Some(Fate::Kept) } else { visible.contested.then_some(Fate::Surfaced) }
     }
 
-    /// A removal is kept when everything it was shown is gone, lost when something survives. What an answer that it did not know of keeps in name
-    /// is gone: another edit shows it now.
+    /// A removal is kept when everything it was shown is gone, lost when something survives. A value that an answer keeps in name is gone where
+    /// the removal did not know of the answer: that is what is shown now, as a put would be.
     fn removal(&self, index: u32, back: bool) -> Option<Fate> {
         let removes = &self.ledger.edits[index as usize].removes;
         let removes = removes.iter().filter(|token| !self.is_chosen_unawares(index, **token));
@@ -317,16 +317,23 @@ impl Closing<'_, '_> {
         })
     }
 
-    /// Whether an answer that is shown, and that the author of a removal did not know of, keeps something in name.
+    /// Whether an answer that is shown, and that the author of a removal did not know of, keeps a register's value in name.
     fn is_chosen_unawares(&self, removal: u32, token: Token) -> bool {
-        let record = self.ledger.edits[removal as usize].record;
-        self.ledger.by_cell.range(cells_of(record)).flat_map(|(_, edits)| edits).any(|by| {
-            let reference = reference(self.ledger, *by);
-            matches!(&self.ledger.edits[*by as usize].intent, Intent::Resolve { chosen } if chosen.contains(&token))
-                && self.ledger.counts(*by)
-                && self.ledger.holding.shown(*by, reference) > 0
-                && !self.ledger.knew(removal, *by)
-        })
+        let ledger = self.ledger;
+        let intent = |edit: u32| &ledger.edits[edit as usize].intent;
+        let keeps =
+            |by: u32| matches!(intent(by), Intent::Resolve { chosen } if chosen.contains(&token));
+        let cells = ledger.by_cell.range(cells_of(ledger.edits[removal as usize].record));
+        cells
+            .filter(|(_, edits)| edits.iter().any(|edit| matches!(intent(*edit), Intent::Put)))
+            .any(|(_, edits)| {
+                edits.iter().copied().any(|by| {
+                    keeps(by)
+                        && ledger.counts(by)
+                        && ledger.holding.shown(by, reference(ledger, by)) > 0
+                        && !ledger.knew(removal, by)
+                })
+            })
     }
 
     fn removed(&self, token: Token) -> bool {
