@@ -211,15 +211,19 @@ impl<'s> World<'s> {
     }
 
     /// Lets `into` learn everything that `from` has, and not the other way round: two sessions, begun by one and by the other, each of which is
-    /// lost before `into` tells anything of its own.
+    /// lost before `into` tells anything of its own. The second one only where `from` did not come to an end of what it knew to owe: it may take
+    /// `into` long to put together what nobody will hear.
     fn learn(&mut self, from: u32, into: u32) {
+        let owes = |world: &Self| world.replicas[from as usize].pending(ReplicaId(into)).edits > 0;
+        let owed = owes(self);
         for (speaker, peer) in [(from, into), (into, from)] {
             self.link(from, into, LinkState::Open);
-            let mut is_cut = false;
+            let (mut is_cut, mut told) = (false, false);
             let mut flight: VecDeque<_> =
                 self.handle(speaker, Input::Sync { peer: ReplicaId(peer) }).into();
             while let Some((sender, to, bytes, cargo)) = flight.pop_front() {
                 is_cut |= sender == into && cargo.elements > 0;
+                told |= sender == from && cargo.elements > 0;
                 if is_cut && sender == into {
                     continue;
                 }
@@ -227,7 +231,11 @@ impl<'s> World<'s> {
                 flight
                     .extend(self.handle(to, Input::Receive { from, bytes: &bytes, cargo: &cargo }));
             }
+            let is_all = told && owed && !owes(self);
             self.link(from, into, LinkState::Lost);
+            if is_all {
+                break;
+            }
         }
     }
 
