@@ -18,7 +18,7 @@ mod op;
 pub(crate) mod register;
 mod sequence;
 pub(crate) mod set;
-mod snapshot;
+pub(crate) mod snapshot;
 pub(crate) mod stability;
 mod text;
 pub(crate) mod versions;

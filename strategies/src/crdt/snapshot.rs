@@ -36,34 +36,43 @@ fn write_state(
     for_reports: bool,
 ) {
     match state {
-        State::Register(register) => {
-            writer.count(register.values().len());
-            for (dot, value) in register.values() {
-                dots.write(writer, *dot);
-                writer.str(value.as_str());
-            }
-        }
-        State::Counter(counter) => {
-            writer.count(counter.shares().len());
-            for (agent, share) in counter.shares() {
-                for tally in [share.added, share.reset] {
-                    dots.write(writer, Dot { agent: *agent, counter: tally.through });
-                    writer.int(tally.sum);
-                }
-            }
-            let none = BTreeSet::new();
-            let standing = if for_reports { counter.standing() } else { &none };
-            writer.count(standing.len());
-            standing.iter().for_each(|dot| dots.write(writer, *dot));
-        }
-        State::Set(set) => {
-            writer.count(set.insertions().len());
-            for (dot, element) in set.insertions() {
-                dots.write(writer, *dot);
-                writer.str(element.as_str());
-            }
-        }
+        State::Register(register) => write_register(writer, dots, register),
+        State::Counter(counter) => write_counter(writer, dots, counter, for_reports),
+        State::Set(set) => write_set(writer, dots, set),
         State::Text(text) => text.write(writer, agents),
+    }
+}
+
+/// Appends a register.
+pub fn write_register(writer: &mut Writer, dots: &mut Dots, register: &Register) {
+    writer.count(register.values().len());
+    for (dot, value) in register.values() {
+        dots.write(writer, *dot);
+        writer.str(value.as_str());
+    }
+}
+
+/// Appends a counter.
+pub fn write_counter(writer: &mut Writer, dots: &mut Dots, counter: &Counter, for_reports: bool) {
+    writer.count(counter.shares().len());
+    for (agent, share) in counter.shares() {
+        for tally in [share.added, share.reset] {
+            dots.write(writer, Dot { agent: *agent, counter: tally.through });
+            writer.int(tally.sum);
+        }
+    }
+    let none = BTreeSet::new();
+    let standing = if for_reports { counter.standing() } else { &none };
+    writer.count(standing.len());
+    standing.iter().for_each(|dot| dots.write(writer, *dot));
+}
+
+/// Appends a set.
+pub fn write_set(writer: &mut Writer, dots: &mut Dots, set: &Set) {
+    writer.count(set.insertions().len());
+    for (dot, element) in set.insertions() {
+        dots.write(writer, *dot);
+        writer.str(element.as_str());
     }
 }
 
@@ -78,7 +87,7 @@ pub fn read_cell(
     text_order: TextOrder,
 ) -> Result<State, Malformed> {
     let mut reader = Reader::new(bytes);
-    let mut one = CellReader { have, dots: Dots::of(have.agents()) };
+    let mut one = CellReader::new(have);
     let state = one.state(&mut reader, kind, text_order)?;
     reader.end()?;
     Ok(state)
@@ -94,7 +103,7 @@ pub fn read_cells(
     schema: &Schema,
     text_order: TextOrder,
 ) -> Result<Cells, Malformed> {
-    let mut all = CellReader { have, dots: Dots::of(have.agents()) };
+    let mut all = CellReader::new(have);
     let mut states: BTreeMap<Cell, State> = BTreeMap::new();
     for _ in 0..reader.count(3)? {
         let cell = reader.cell()?;
@@ -108,12 +117,19 @@ pub fn read_cells(
     Ok(Cells::from_states(text_order, states))
 }
 
-struct CellReader<'a> {
+/// Reads the cells of a document, all dots of which its version covers.
+pub struct CellReader<'a> {
     have: &'a Version,
-    dots: Dots,
+    /// Where the last dot of each agent was.
+    pub dots: Dots,
 }
 
-impl CellReader<'_> {
+impl<'a> CellReader<'a> {
+    /// Of the document of a replica that has `have`.
+    pub fn new(have: &'a Version) -> Self {
+        CellReader { have, dots: Dots::of(have.agents()) }
+    }
+
     fn state(
         &mut self,
         reader: &mut Reader<'_>,
@@ -138,7 +154,11 @@ impl CellReader<'_> {
         if dot.is_none() { Err(Malformed("a dot is missing")) } else { Ok(dot) }
     }
 
-    fn register(&mut self, reader: &mut Reader<'_>) -> Result<Register, Malformed> {
+    /// Reads a register.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense, or names a dot that the version does not cover.
+    pub fn register(&mut self, reader: &mut Reader<'_>) -> Result<Register, Malformed> {
         let mut values = Vec::new();
         for _ in 0..reader.count(2)? {
             values.push((self.some_dot(reader)?, reader.value()?));
@@ -146,7 +166,11 @@ impl CellReader<'_> {
         Ok(Register::from_values(values))
     }
 
-    fn counter(&mut self, reader: &mut Reader<'_>) -> Result<Counter, Malformed> {
+    /// Reads a counter.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense, or names a dot that the version does not cover.
+    pub fn counter(&mut self, reader: &mut Reader<'_>) -> Result<Counter, Malformed> {
         let mut shares = BTreeMap::new();
         for _ in 0..reader.count(4)? {
             let mut agent = None;
@@ -167,7 +191,11 @@ impl CellReader<'_> {
         Ok(Counter::from_parts(shares, standing))
     }
 
-    fn set(&mut self, reader: &mut Reader<'_>) -> Result<Set, Malformed> {
+    /// Reads a set.
+    ///
+    /// # Errors
+    /// [`Malformed`] where it makes no sense, or names a dot that the version does not cover.
+    pub fn set(&mut self, reader: &mut Reader<'_>) -> Result<Set, Malformed> {
         let mut set = Set::default();
         for _ in 0..reader.count(2)? {
             let dot = self.some_dot(reader)?;

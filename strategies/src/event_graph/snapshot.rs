@@ -10,13 +10,11 @@ use crate::contract::{Malformed, Seat};
 use crate::crdt::attribution::Attribution;
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::codec::Dots;
-use crate::crdt::counter::{Counter, Share, Tally};
-use crate::crdt::register::Register;
-use crate::crdt::set::Set;
+use crate::crdt::snapshot::{CellReader, write_counter, write_register, write_set};
 use crate::crdt::stability::Members;
 use crate::document::{Cell, FieldKind, ReplicaId, Schema};
 use crate::wire::{Reader, Writer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The document as a peer gets it.
 pub fn write_state(replica: &GraphReplica) -> Vec<u8> {
@@ -202,31 +200,9 @@ fn write_cells(writer: &mut Writer, have: &Version, cells: &Cells, whole: bool) 
     for (cell, state) in cells.states() {
         writer.cell(*cell);
         match state {
-            State::Register(register) => {
-                writer.count(register.values().len());
-                for (dot, value) in register.values() {
-                    dots.write(writer, *dot);
-                    writer.str(value.as_str());
-                }
-            }
-            State::Counter(counter) => {
-                writer.count(counter.shares().len());
-                for (agent, share) in counter.shares() {
-                    for tally in [share.added, share.reset] {
-                        dots.write(writer, Dot { agent: *agent, counter: tally.through });
-                        writer.int(tally.sum);
-                    }
-                }
-                writer.count(counter.standing().len());
-                counter.standing().iter().for_each(|dot| dots.write(writer, *dot));
-            }
-            State::Set(set) => {
-                writer.count(set.insertions().len());
-                for (dot, element) in set.insertions() {
-                    dots.write(writer, *dot);
-                    writer.str(element.as_str());
-                }
-            }
+            State::Register(register) => write_register(writer, &mut dots, register),
+            State::Counter(counter) => write_counter(writer, &mut dots, counter, true),
+            State::Set(set) => write_set(writer, &mut dots, set),
             State::Text(text) => text.write(writer, &mut dots, whole),
         }
     }
@@ -241,7 +217,7 @@ pub fn read_cells(
     have: &Version,
     schema: &Schema,
 ) -> Result<Cells, Malformed> {
-    let mut all = CellReader { have, dots: Dots::of(have.agents()) };
+    let mut all = CellReader::new(have);
     let mut states: BTreeMap<Cell, State> = BTreeMap::new();
     for _ in 0..reader.count(3)? {
         let cell = reader.cell()?;
@@ -257,62 +233,4 @@ pub fn read_cells(
         states.insert(cell, state);
     }
     Ok(Cells::from_states(states))
-}
-
-struct CellReader<'a> {
-    have: &'a Version,
-    dots: Dots,
-}
-
-impl CellReader<'_> {
-    fn dot(&mut self, reader: &mut Reader<'_>) -> Result<Dot, Malformed> {
-        let dot = self.dots.read(reader)?;
-        if self.have.covers(dot) { Ok(dot) } else { Err(Malformed("a dot nobody has made")) }
-    }
-
-    fn some_dot(&mut self, reader: &mut Reader<'_>) -> Result<Dot, Malformed> {
-        let dot = self.dot(reader)?;
-        if dot.is_none() { Err(Malformed("a dot is missing")) } else { Ok(dot) }
-    }
-
-    fn register(&mut self, reader: &mut Reader<'_>) -> Result<Register, Malformed> {
-        let mut values = Vec::new();
-        for _ in 0..reader.count(2)? {
-            values.push((self.some_dot(reader)?, reader.value()?));
-        }
-        Ok(Register::from_values(values))
-    }
-
-    fn counter(&mut self, reader: &mut Reader<'_>) -> Result<Counter, Malformed> {
-        let mut shares = BTreeMap::new();
-        for _ in 0..reader.count(4)? {
-            let mut agent = None;
-            let mut tally = || {
-                let dot = self.dot(reader)?;
-                agent = agent.or((!dot.is_none()).then_some(dot.agent));
-                let same = dot.is_none() || agent == Some(dot.agent);
-                let tally = Tally { through: dot.counter, sum: reader.int()? };
-                if same { Ok(tally) } else { Err(Malformed("a share of two agents")) }
-            };
-            let share = Share { added: tally()?, reset: tally()? };
-            shares.insert(agent.ok_or(Malformed("a share of nobody"))?, share);
-        }
-        let mut standing = BTreeSet::new();
-        for _ in 0..reader.count(1)? {
-            standing.insert(self.some_dot(reader)?);
-        }
-        Ok(Counter::from_parts(shares, standing))
-    }
-
-    fn set(&mut self, reader: &mut Reader<'_>) -> Result<Set, Malformed> {
-        let mut set = Set::default();
-        for _ in 0..reader.count(2)? {
-            let dot = self.some_dot(reader)?;
-            if set.insertions().contains_key(&dot) {
-                return Err(Malformed("an insertion twice"));
-            }
-            set.insert(dot, reader.value()?, &[]);
-        }
-        Ok(set)
-    }
 }
