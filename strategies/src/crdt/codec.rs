@@ -3,7 +3,7 @@
 use super::causal::{Agent, Dot, Span, Version};
 use super::counter::Tally;
 use super::op::{Delta, Op, Seen};
-use super::sequence::Claim;
+use super::sequence::{Claim, RUN_CHARS};
 use super::stability::Said;
 use crate::contract::Malformed;
 use crate::document::{Cell, byte_offset, char_count};
@@ -510,7 +510,8 @@ impl DeltaReader {
 
     fn span(reader: &mut Reader<'_>, plain: bool) -> Result<u64, Malformed> {
         let span = if plain { 1 } else { reader.uint()? };
-        let in_range = span <= COUNTER_MAX && plain == (span == 1) && span > 0;
+        // More is never joined, and some replicas keep something of every dot.
+        let in_range = span <= u64::from(RUN_CHARS) && plain == (span == 1) && span > 0;
         if in_range { Ok(span) } else { Err(Malformed("number of dots out of range")) }
     }
 

@@ -159,7 +159,8 @@ impl<'a> Items<'a> {
         let left = if head & LEFT_BEFORE != 0 { self.last } else { self.dot(reader)? };
         if self.open {
             let before = list.last_mut().or_else(|| lists.last_mut()?.last_mut());
-            before.expect("an item was read before").claim = Claim::Before(first);
+            let before = before.ok_or(Malformed("nothing stands before the first item"))?;
+            before.claim = Claim::Before(first);
             self.right = first;
         }
         let claim = match (self.order, rule) {
