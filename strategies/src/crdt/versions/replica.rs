@@ -8,7 +8,7 @@
 use super::Protocol;
 use super::log::Entry;
 use super::message::{Body, Brought, Head, read_message, write_message};
-use super::reconciling::{Exchanges, Probe, Sets, by_keys, number_before};
+use super::reconciling::{Exchanges, MOST_KEYS, Probe, Sets, by_keys, number_before};
 use super::save;
 use super::store::{Store, Use};
 use crate::contract::{
@@ -362,6 +362,9 @@ impl VersionReplica {
             Brought::State(state, rebase) => {
                 let version = head.version.as_ref();
                 let version = version.ok_or(Malformed("a state without its version"))?;
+                if self.protocol.reconciles() && version.beyond(&Version::new()) > MOST_KEYS {
+                    return Err(Malformed("a state of more changes than have keys"));
+                }
                 if self.greet_again(from, head, &mut std::iter::empty()) && rebase.is_none() {
                     return Ok((Version::new(), Use::Forgotten));
                 }
