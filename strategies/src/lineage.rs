@@ -3,8 +3,12 @@
 //! A strategy that ships a field as one opaque value (last writer wins, version vectors) knows which edits went into the value it
 //! shows, and so can say which ones came and which ones went when another value takes its place. Used for reports only.
 
-use crate::contract::{Change, Outbox};
+use crate::contract::{CargoIds, Change, Malformed, Outbox};
 use crate::document::EditId;
+use crate::wire::{Reader, Writer};
+
+/// More ids than this on one element of a message are taken for nonsense: reports list them one by one.
+const MOST_IDS: u64 = 1 << 20;
 
 /// A set of edit ids, as sorted ranges of one origin's sequences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -193,6 +197,44 @@ impl Lineage {
         (whole && sorted).then_some(Lineage { ranges })
     }
 
+    /// As cargo of a message's `element`-th element.
+    pub fn cargo(&self, element: usize) -> impl Iterator<Item = CargoIds> + '_ {
+        let element = element as u32;
+        self.ranges.iter().map(move |(first, last)| {
+            let count = (last - first.sequence).saturating_add(1);
+            CargoIds { element, first: *first, count }
+        })
+    }
+
+    /// The range that an entry of cargo describes; `None` where it makes no sense.
+    pub fn range_of(ids: &CargoIds) -> Option<(EditId, u64)> {
+        let more = ids.count.checked_sub(1).filter(|more| *more < MOST_IDS)?;
+        Some((ids.first, ids.first.sequence.checked_add(more)?))
+    }
+
+    /// Writes it.
+    pub fn write(&self, writer: &mut Writer) {
+        writer.count(self.ranges.len());
+        for (first, last) in &self.ranges {
+            writer.edit_id(*first);
+            writer.uint(last - first.sequence);
+        }
+    }
+
+    /// Reads what [`Lineage::write`] wrote.
+    ///
+    /// # Errors
+    /// [`Malformed`] where ranges are out of range or out of order.
+    pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let mut ranges = Vec::new();
+        for _ in 0..reader.count(3)? {
+            let first = reader.edit_id()?;
+            let last = first.sequence.checked_add(reader.uint()?);
+            ranges.push((first, last.ok_or(Malformed("edit ids out of range"))?));
+        }
+        Lineage::from_ranges(ranges).ok_or(Malformed("edit ids are not ascending"))
+    }
+
     /// Reports that content standing on `new` took the place of content standing on `self`: every edit that came is
     /// `Applied`, every one that went is `Replaced` by `by`.
     pub fn report_change(&self, new: &Lineage, by: EditId, out: &mut Outbox) {
@@ -222,6 +264,24 @@ mod tests {
         assert_eq!(lineage.ranges(), [(id(3), 3), (id(u64::MAX - 1), u64::MAX)]);
         assert!(lineage.minus(&Lineage::of(id(u64::MAX))).eq([id(3), id(u64::MAX - 1)]));
         assert!(!lineage.insert(id(u64::MAX)));
+    }
+
+    #[test]
+    fn sets_survive_cargo_and_storage() {
+        let id = |origin, sequence| EditId { origin: ReplicaId(origin), sequence };
+        let mut edits = Lineage::of(id(1, 5));
+        for sequence in [6, 7, 9] {
+            edits.insert(id(0, sequence));
+        }
+        let ranges = edits.cargo(3).map(|ids| Lineage::range_of(&ids).unwrap());
+        assert_eq!(Lineage::from_ranges(ranges.collect()).as_ref(), Some(&edits));
+        let mut writer = Writer::new();
+        edits.write(&mut writer);
+        assert_eq!(Lineage::read(&mut Reader::new(&writer.finish())), Ok(edits));
+        for (sequence, count) in [(0, 0), (0, MOST_IDS + 1), (0, u64::MAX), (u64::MAX, 2)] {
+            let ids = CargoIds { element: 0, first: id(1, sequence), count };
+            assert_eq!(Lineage::range_of(&ids), None);
+        }
     }
 
     #[test]

@@ -302,9 +302,11 @@ impl Closing<'_, '_> {
     /// A removal is kept when everything it was shown is gone, lost when something survives. A value that an answer keeps in name is gone where
     /// the removal did not know of the answer: that is what is shown now, as a put would be.
     fn removal(&self, index: u32, back: bool) -> Option<Fate> {
-        let removes = &self.ledger.edits[index as usize].removes;
-        let removes = removes.iter().filter(|token| !self.is_chosen_unawares(index, **token));
-        let visible = removes.map(|token| self.view.get(*token));
+        let chosen = self.chosen_unawares(index);
+        let removes = self.ledger.edits[index as usize].removes.iter();
+        let gone_anyway = |token: &&Token| chosen.contains(token);
+        let visible =
+            removes.filter(|token| !gone_anyway(token)).map(|token| self.view.get(*token));
         let (mut settled, mut contested) = (back, false);
         for one in visible {
             settled |= one.settled;
@@ -317,23 +319,21 @@ impl Closing<'_, '_> {
         })
     }
 
-    /// Whether an answer that is shown, and that the author of a removal did not know of, keeps a register's value in name.
-    fn is_chosen_unawares(&self, removal: u32, token: Token) -> bool {
+    /// Values of the record's registers that an answer keeps in name, where it is shown and the author of a removal did not know of it.
+    fn chosen_unawares(&self, removal: u32) -> Vec<Token> {
         let ledger = self.ledger;
-        let intent = |edit: u32| &ledger.edits[edit as usize].intent;
-        let keeps =
-            |by: u32| matches!(intent(by), Intent::Resolve { chosen } if chosen.contains(&token));
+        let intent = |edit: &u32| &ledger.edits[*edit as usize].intent;
         let cells = ledger.by_cell.range(cells_of(ledger.edits[removal as usize].record));
-        cells
-            .filter(|(_, edits)| edits.iter().any(|edit| matches!(intent(*edit), Intent::Put)))
-            .any(|(_, edits)| {
-                edits.iter().copied().any(|by| {
-                    keeps(by)
-                        && ledger.counts(by)
-                        && ledger.holding.shown(by, reference(ledger, by)) > 0
-                        && !ledger.knew(removal, by)
-                })
-            })
+        let registers = cells.filter(|(_, edits)| edits.iter().any(|e| *intent(e) == Intent::Put));
+        let answers = registers.flat_map(|(_, edits)| edits).filter_map(|by| match intent(by) {
+            Intent::Resolve { chosen } => Some((*by, chosen)),
+            _ => None,
+        });
+        let unawares = answers.filter(|(by, _)| {
+            let shown = || ledger.holding.shown(*by, reference(ledger, *by)) > 0;
+            ledger.counts(*by) && !ledger.knew(removal, *by) && shown()
+        });
+        unawares.flat_map(|(_, chosen)| chosen).copied().collect()
     }
 
     fn removed(&self, token: Token) -> bool {

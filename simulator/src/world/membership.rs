@@ -2,7 +2,8 @@
 //!
 //! Contact is a message delivered, from a replica or to it. Who had none for the retention is gone: all others are told, however they can
 //! be reached themselves. With its next message it is back: all are told, itself included, before that message is handled. A process
-//! that does not run is told when it next starts, and one whose storage lost what it was told is told that again. Where the retention is as long as the work, nobody can be gone, and nothing is watched.
+//! that does not run is told when it next starts, and one whose storage lost what it was told is told that again. Where the retention is
+//! as long as the work, nobody can be gone, and nothing is watched.
 
 use super::{Event, World};
 use crate::device::journal::HostInput;

@@ -43,28 +43,7 @@ pub struct Attribution {
     stretches: BTreeMap<Agent, Vec<Stretch>>,
 }
 
-/// The edits of which something is shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Displayed {
-    /// By the dots that show them.
-    pub by_dot: BTreeMap<Dot, EditId>,
-    /// How often each is there: additions once for each dot, all else once.
-    pub times: BTreeMap<EditId, u64>,
-}
-
 impl Attribution {
-    /// The edits behind what is shown: dots, each with whether it is an addition.
-    pub fn displayed(&self, dots: impl Iterator<Item = (Dot, bool)>) -> Displayed {
-        let mut displayed = Displayed::default();
-        for (dot, adds) in dots {
-            let Some(edit) = self.of(dot) else { continue };
-            displayed.by_dot.insert(dot, edit);
-            let times = displayed.times.entry(edit).or_default();
-            *times = if adds { *times + 1 } else { 1 };
-        }
-        displayed
-    }
-
     /// The edit a dot stems from.
     pub fn of(&self, dot: Dot) -> Option<EditId> {
         let stretches = self.stretches.get(&dot.agent)?;

@@ -6,6 +6,7 @@ use super::op::{Delta, Op, Seen};
 use super::register::Register;
 use super::sequence::{Claim, Sequence, TextOrder};
 use super::set::Set;
+use super::takeover::Comparison;
 use crate::contract::Footprint;
 use crate::document::{
     Cell, Content, Edit, FieldId, FieldKind, Mark, RecordId, Rendering, Schema, Scope, Value,
@@ -92,15 +93,6 @@ pub struct Effects {
     pub rivals: Vec<(Cell, Dot)>,
     /// Elements visited.
     pub work_units: u64,
-}
-
-/// What [`Cells::compare`] finds.
-#[derive(Debug, Default)]
-pub struct Comparison {
-    /// Values and additions that are hidden, and the value that is displayed instead if there is one.
-    pub hidden: Vec<(Dot, Option<Dot>)>,
-    /// Values that are shown beside a new one, and that one.
-    pub rivals: Vec<(Cell, Dot, Dot)>,
 }
 
 /// All cells that anybody has written to.

@@ -20,6 +20,7 @@ mod sequence;
 pub(crate) mod set;
 pub(crate) mod snapshot;
 pub(crate) mod stability;
+pub(crate) mod takeover;
 mod text;
 pub(crate) mod versions;
 

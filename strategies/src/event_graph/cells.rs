@@ -8,6 +8,7 @@ use crate::crdt::causal::{Agent, Dot};
 use crate::crdt::counter::{Counter, Share, Tally};
 use crate::crdt::register::Register;
 use crate::crdt::set::Set;
+use crate::crdt::takeover::Comparison;
 use crate::document::{
     Cell, Content, Edit, FieldId, FieldKind, Mark, RecordId, Rendering, Schema, Scope, Value,
 };
@@ -95,15 +96,6 @@ pub struct Effects {
     pub rivals: Vec<(Cell, Dot)>,
     /// Elements visited.
     pub work_units: u64,
-}
-
-/// What [`Cells::compare`] finds.
-#[derive(Debug, Default)]
-pub struct Comparison {
-    /// Values and additions that are hidden, and the value that is displayed instead if there is one.
-    pub hidden: Vec<(Dot, Option<Dot>)>,
-    /// Values that are shown beside a new one, and that one.
-    pub rivals: Vec<(Cell, Dot, Dot)>,
 }
 
 /// All cells that anybody has written to.

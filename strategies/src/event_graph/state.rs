@@ -13,10 +13,10 @@ use super::receiving::{Stale, Use};
 use super::replica::GraphReplica;
 use super::snapshot;
 use super::text::Done;
-use crate::contract::{Cargo, Change, Malformed, Outbox};
-use crate::crdt::attribution::Displayed;
+use crate::contract::{Cargo, Malformed, Outbox};
 use crate::crdt::causal::{Agent, Dot, Version};
 use crate::crdt::counter::Tally;
+use crate::crdt::takeover::{Displayed, Replacement};
 use crate::document::{Cell, EditId, ReplicaId, char_count};
 use crate::wire::Reader;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
@@ -88,9 +88,9 @@ impl GraphReplica {
             again.extend(was.times.keys());
             let by = fresh.last().copied();
             let by = by.or_else(|| self.displayed().times.into_keys().next());
-            self.drop_ids(&known, by, &again, out);
+            self.ids.drop_beyond(&self.have, &known, by, &again, out);
         }
-        self.report_comparison((&before, &was), (&fresh, &replaced), out);
+        self.report_replacement((&before, &was), (fresh, &replaced), out);
         Ok(if renewed { Use::Gap } else { Use::All })
     }
 
@@ -148,38 +148,10 @@ impl GraphReplica {
         cargo: &Cargo,
         out: &mut Outbox,
     ) -> (Vec<EditId>, BTreeMap<EditId, EditId>) {
-        let (mut element, mut fresh) = (0, Vec::new());
-        for (agent, counter) in version.iter() {
-            let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
-            self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
-                fresh.push(edit);
-                out.change(Change::Applied { edit });
-            });
-            element += counter;
-        }
-        let behind = cargo.ids.partition_point(|ids| u64::from(ids.element) < element);
+        let (fresh, elements) = self.ids.take_all(version, &self.have, &cargo.ids, out);
+        let behind = cargo.ids.partition_point(|ids| u64::from(ids.element) < elements);
         let pairs = cargo.ids[behind..].chunks_exact(2);
         (fresh, pairs.map(|pair| (pair[0].first, pair[1].first)).collect())
-    }
-
-    /// Forgets the ids of events that are not here any more, so that these are new when they come again, and reports those that are in no other way
-    /// accounted for.
-    fn drop_ids(
-        &mut self,
-        known: &Version,
-        newest: Option<EditId>,
-        accounted_for: &BTreeSet<EditId>,
-        out: &mut Outbox,
-    ) {
-        for (agent, _) in known.iter() {
-            for edit in self.ids.cut(agent, self.have.get(agent)) {
-                // Where its author has made it again in a later life, it is here still.
-                let is_gone = !accounted_for.contains(&edit) && self.ids.find_any(edit).is_none();
-                if let Some(by) = newest.filter(|by| is_gone && *by != edit) {
-                    out.change(Change::Replaced { edit, by });
-                }
-            }
-        }
     }
 
     /// Applies events as they are, until one was made in a version that is not known; returns that one and the rest.
@@ -321,53 +293,20 @@ impl GraphReplica {
         covered.filter(|(_, tally)| tally.through > 0).collect()
     }
 
-    /// Reports what another document shows instead of what was here. An edit may have another name now: what counts is whether it is shown.
-    fn report_comparison(
+    /// Reports what another document shows instead of what was here.
+    fn report_replacement(
         &mut self,
         (before, was): (&Cells, &Displayed),
-        (fresh, replaced): (&[EditId], &BTreeMap<EditId, EditId>),
+        (mut fresh, replaced): (Vec<EditId>, &BTreeMap<EditId, EditId>),
         out: &mut Outbox,
     ) {
-        let found = before.compare(&self.cells);
-        let is = self.displayed();
-        out.work((was.by_dot.len() + is.by_dot.len()) as u64);
-        let instead = found.hidden.into_iter().filter_map(|(hidden, instead)| {
-            let instead = instead.and_then(|dot| is.by_dot.get(&dot).copied())?;
-            Some((*was.by_dot.get(&hidden)?, instead))
-        });
-        let instead: BTreeMap<EditId, EditId> = instead.collect();
+        let (found, is) = (before.compare(&self.cells), self.displayed());
         let stand_ins = [fresh.last(), is.times.keys().next(), is.times.keys().next_back()];
-        let stand_ins = stand_ins.map(|edit| edit.copied());
-        let mut told = was.times.clone();
-        for edit in fresh {
-            // A text shows for itself what of an edit is there.
-            if is.times.contains_key(edit) || replaced.contains_key(edit) {
-                *told.entry(*edit).or_default() += 1;
-            }
-        }
-        for edit in is.times.keys() {
-            told.entry(*edit).or_default();
-        }
-        for (edit, told) in told {
-            let times = is.times.get(&edit).copied().unwrap_or(0);
-            if told > times {
-                // Where nothing is displayed instead, something new has deleted it; which one the state says beside it, or not.
-                let said = instead.get(&edit).or(replaced.get(&edit)).copied();
-                let mut by = std::iter::once(said).chain(stand_ins).flatten();
-                let by = by.find(|by| *by != edit).unwrap_or(edit);
-                out.change(Change::Replaced { edit, by });
-                if times == 0 {
-                    self.replaced.insert(edit, by);
-                }
-            }
-            let told = if told > times { 0 } else { told };
-            (told..times).for_each(|_| out.change(Change::Applied { edit }));
-        }
-        for (cell, rival, new) in found.rivals {
-            if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
-                out.change(Change::Conflicted { cell, edit, with });
-            }
-        }
+        let stand_ins = stand_ins.into_iter().flatten().copied().collect();
+        // A text shows for itself what of an edit is there.
+        fresh.retain(|edit| is.times.contains_key(edit) || replaced.contains_key(edit));
+        let replacement = Replacement { was, is: &is, found, fresh, replaced, stand_ins };
+        self.replaced.extend(self.ids.report(replacement, out));
     }
 }
 

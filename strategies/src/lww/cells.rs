@@ -703,7 +703,7 @@ impl Store for Cells {
             writer.cell(*cell);
             held.stamp.write(writer);
             writer.content(&held.content);
-            ids::write_lineage(writer, &held.lineage);
+            held.lineage.write(writer);
         }
         writer.count(self.critical.len());
         for (cell, siblings) in &self.critical {
@@ -733,7 +733,7 @@ impl Store for Cells {
             }
             document.content_bytes += content.bytes();
             document.digests.touch(cell);
-            let lineage = ids::read_lineage(reader)?;
+            let lineage = Lineage::read(reader)?;
             document.cells.insert(cell, Held { stamp, content, lineage });
         }
         for _ in 0..reader.count(5)? {

@@ -5,16 +5,9 @@ use crate::document::EditId;
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
-/// More ids than this on one element are taken for nonsense: reports list them one by one.
-const MOST_IDS: u64 = 1 << 22;
-
 /// Puts the edits that an element stands on into the cargo.
 pub(crate) fn load(cargo: &mut Cargo, element: usize, lineage: &Lineage) {
-    cargo.ids.extend(lineage.ranges().iter().map(|&(first, last)| CargoIds {
-        element: element as u32,
-        first,
-        count: last - first.sequence + 1,
-    }));
+    cargo.ids.extend(lineage.cargo(element));
 }
 
 /// Puts one edit into the cargo, where it is known.
@@ -45,37 +38,13 @@ impl<'a> Unloader<'a> {
 
 /// The lineage that one element's ids describe; empty where they make no sense.
 pub(crate) fn lineage(ids: &[CargoIds]) -> Lineage {
-    let ranges: Option<Vec<_>> = ids
-        .iter()
-        .map(|ids| {
-            let count = Some(ids.count).filter(|count| (1..=MOST_IDS).contains(count))?;
-            Some((ids.first, ids.first.sequence.checked_add(count - 1)?))
-        })
-        .collect();
+    let ranges: Option<Vec<_>> = ids.iter().map(Lineage::range_of).collect();
     ranges.and_then(Lineage::from_ranges).unwrap_or_default()
 }
 
 /// The single edit that one element's ids describe, where they do.
 pub(crate) fn one(ids: &[CargoIds]) -> Option<EditId> {
     ids.first().map(|ids| ids.first)
-}
-
-pub(crate) fn write_lineage(writer: &mut Writer, lineage: &Lineage) {
-    writer.count(lineage.ranges().len());
-    for (first, last) in lineage.ranges() {
-        writer.edit_id(*first);
-        writer.uint(last - first.sequence);
-    }
-}
-
-pub(crate) fn read_lineage(reader: &mut Reader<'_>) -> Result<Lineage, Malformed> {
-    let mut ranges = Vec::new();
-    for _ in 0..reader.count(3)? {
-        let first = reader.edit_id()?;
-        let last = first.sequence.checked_add(reader.uint()?);
-        ranges.push((first, last.ok_or(Malformed("edit ids out of range"))?));
-    }
-    Lineage::from_ranges(ranges).ok_or(Malformed("edit ids are not ascending"))
 }
 
 pub(crate) fn write_one(writer: &mut Writer, edit: Option<EditId>) {
@@ -117,8 +86,8 @@ mod tests {
         assert_eq!(one(unloader.element(4)), Some(id(2, 1)));
         assert_eq!(one(unloader.element(5)), None);
         let mut writer = Writer::new();
-        write_lineage(&mut writer, &edits);
-        assert_eq!(read_lineage(&mut Reader::new(&writer.finish())), Ok(edits));
+        edits.write(&mut writer);
+        assert_eq!(Lineage::read(&mut Reader::new(&writer.finish())), Ok(edits));
     }
 
     #[test]

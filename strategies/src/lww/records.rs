@@ -449,7 +449,7 @@ impl Store for Records {
             for (field, Field { content, lineage }) in &record.fields {
                 writer.uint(u64::from(field.0));
                 writer.content(content);
-                ids::write_lineage(writer, lineage);
+                lineage.write(writer);
             }
         }
     }
@@ -470,7 +470,7 @@ impl Store for Records {
                     return Err(Malformed("content of another kind"));
                 }
                 document.digests.touch(Cell { record: id, field });
-                record.fields.insert(field, Field { content, lineage: ids::read_lineage(reader)? });
+                record.fields.insert(field, Field { content, lineage: Lineage::read(reader)? });
             }
             document.content_bytes += record.content_bytes();
             document.records.insert(id, record);

@@ -352,7 +352,7 @@ impl Siblings {
         for version in &self.versions {
             self.seen.write_one(version.stamp, writer);
             writer.content(&version.content);
-            ids::write_lineage(writer, &version.lineage);
+            version.lineage.write(writer);
         }
         ids::write_one(writer, self.emptied);
     }
@@ -366,7 +366,7 @@ impl Siblings {
             if content.kind() != kind {
                 return Err(Malformed("content of another kind"));
             }
-            versions.push(Held { stamp, content, lineage: ids::read_lineage(reader)? });
+            versions.push(Held { stamp, content, lineage: Lineage::read(reader)? });
         }
         let emptied = ids::read_one(reader)?;
         Siblings::new(versions, seen, emptied).ok_or(Malformed("versions out of order"))

@@ -120,7 +120,7 @@ impl Table {
         for (cell, held) in &self.cells {
             writer.cell(*cell);
             writer.content(&held.content);
-            ids::write_lineage(writer, &held.lineage);
+            held.lineage.write(writer);
             ids::write_one(writer, held.emptied_by);
         }
     }
@@ -133,7 +133,7 @@ impl Table {
             if schema.kind(cell.field) != Some(content.kind()) {
                 return Err(Malformed("content of another kind"));
             }
-            let lineage = ids::read_lineage(reader)?;
+            let lineage = Lineage::read(reader)?;
             let emptied_by = ids::read_one(reader)?;
             table.replace(cell, Held { content, lineage, emptied_by });
         }

@@ -79,11 +79,7 @@ impl Missed {
         let mut cargo = Vec::new();
         let mut put = |element: u64, lineage: &Lineage| {
             let Ok(element) = u32::try_from(element) else { return };
-            cargo.extend(lineage.ranges().iter().map(|(first, last)| CargoIds {
-                element,
-                first: *first,
-                count: (last - first.sequence).saturating_add(1),
-            }));
+            cargo.extend(lineage.cargo(element as usize));
         };
         let mut element = 0;
         let mut came: BTreeMap<u64, Lineage> = BTreeMap::new();
@@ -168,8 +164,7 @@ impl SnapshotNames {
     pub fn read(targets: u64, cargo: &[CargoIds]) -> Self {
         let mut names = SnapshotNames::default();
         for ids in cargo {
-            let last = ids.count.checked_sub(1).and_then(|n| ids.first.sequence.checked_add(n));
-            let range = last.and_then(|last| Lineage::from_ranges(vec![(ids.first, last)]));
+            let range = Lineage::range_of(ids).and_then(|range| Lineage::from_ranges(vec![range]));
             let (Some(lineage), element) = (range, u64::from(ids.element)) else { continue };
             match element.checked_sub(targets) {
                 None => names.targets.entry(element).or_default().extend(&lineage),

@@ -101,11 +101,7 @@ impl Names {
     /// one for each of its targets.
     pub fn write(&self, ops: &Ops, element: &mut u32, cargo: &mut Vec<CargoIds>) {
         let mut put = |list: u32, names: &Lineage| {
-            cargo.extend(names.ranges().iter().map(|(first, last)| CargoIds {
-                element: list,
-                first: *first,
-                count: (last - first.sequence).saturating_add(1),
-            }));
+            cargo.extend(names.cargo(list as usize));
         };
         put(*element * LISTS, &self.idle);
         *element += 1;
@@ -175,8 +171,7 @@ impl CargoNames {
         let from = self.ids.partition_point(|ids| ids.element < number);
         let mut lineage = Lineage::new();
         for ids in self.ids[from..].iter().take_while(|ids| ids.element == number) {
-            let last = ids.count.checked_sub(1).and_then(|n| ids.first.sequence.checked_add(n));
-            let range = last.and_then(|last| Lineage::from_ranges(vec![(ids.first, last)]));
+            let range = Lineage::range_of(ids).and_then(|range| Lineage::from_ranges(vec![range]));
             lineage.extend(&range.unwrap_or_default());
         }
         lineage

@@ -6,7 +6,6 @@ use super::content::Cells;
 use super::names::{Names, TargetNames};
 use super::standing::Standing;
 use crate::contract::Malformed;
-use crate::document::EditId;
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
@@ -54,7 +53,7 @@ pub fn write_standing(standing: &Standing, writer: &mut Writer) {
         writer.count(elements.len());
         for (element, inserted) in elements {
             writer.str(element.as_str());
-            write_lineage(inserted, writer);
+            inserted.write(writer);
         }
     }
 }
@@ -79,7 +78,7 @@ pub fn read_standing(reader: &mut Reader<'_>) -> Result<Standing, Malformed> {
         let elements = standing.sets.entry(reader.cell()?).or_default();
         for _ in 0..reader.count(2)? {
             let element = reader.value()?;
-            elements.insert(element, read_lineage(reader)?);
+            elements.insert(element, Lineage::read(reader)?);
         }
     }
     Ok(standing)
@@ -89,7 +88,7 @@ pub fn read_standing(reader: &mut Reader<'_>) -> Result<Standing, Malformed> {
 pub fn write_batch(batch: &Batch, writer: &mut Writer) {
     write_ops(&batch.ops, writer);
     writer.uint(batch.edits);
-    write_lineage(&batch.names.idle, writer);
+    batch.names.idle.write(writer);
     writer.count(batch.names.by_target.len());
     for ((cell, element), names) in &batch.names.by_target {
         writer.cell(*cell);
@@ -98,7 +97,7 @@ pub fn write_batch(batch: &Batch, writer: &mut Writer) {
             writer.str(element.as_str());
         }
         for list in names.lists() {
-            write_lineage(list, writer);
+            list.write(writer);
         }
     }
 }
@@ -110,7 +109,7 @@ pub fn write_batch(batch: &Batch, writer: &mut Writer) {
 pub fn read_batch(reader: &mut Reader<'_>) -> Result<Batch, Malformed> {
     let ops = read_ops(reader)?;
     let edits = reader.uint()?;
-    let mut names = Names { idle: read_lineage(reader)?, ..Names::default() };
+    let mut names = Names { idle: Lineage::read(reader)?, ..Names::default() };
     for _ in 0..reader.count(6)? {
         let cell = reader.cell()?;
         let element = match reader.byte()? {
@@ -118,29 +117,11 @@ pub fn read_batch(reader: &mut Reader<'_>) -> Result<Batch, Malformed> {
             _ => Some(reader.value()?),
         };
         let lists = TargetNames {
-            gone: read_lineage(reader)?,
-            deciding: read_lineage(reader)?,
-            added: read_lineage(reader)?,
+            gone: Lineage::read(reader)?,
+            deciding: Lineage::read(reader)?,
+            added: Lineage::read(reader)?,
         };
         names.by_target.insert((cell, element), lists);
     }
     Ok(Batch { ops, names, edits })
-}
-
-fn write_lineage(lineage: &Lineage, writer: &mut Writer) {
-    writer.count(lineage.ranges().len());
-    for (first, last) in lineage.ranges() {
-        writer.edit_id(*first);
-        writer.uint(last - first.sequence);
-    }
-}
-
-fn read_lineage(reader: &mut Reader<'_>) -> Result<Lineage, Malformed> {
-    let mut ranges: Vec<(EditId, u64)> = Vec::new();
-    for _ in 0..reader.count(3)? {
-        let first = reader.edit_id()?;
-        let last = first.sequence.checked_add(reader.uint()?);
-        ranges.push((first, last.ok_or(Malformed("ids exceed 64 bits"))?));
-    }
-    Lineage::from_ranges(ranges).ok_or(Malformed("ids are not in order"))
 }

@@ -6,7 +6,7 @@ use super::peer::{Asked, Batch, Exchange};
 use super::record::Record;
 use super::replica::{RevisionTreeReplica, feed};
 use super::report::{report_news, report_twins};
-use super::story::{Story, load_edits, unload_edits};
+use super::story::{Story, unload_edits};
 use crate::contract::{Cargo, Malformed, Outbox};
 use crate::document::RecordId;
 use crate::lineage::Lineage;
@@ -43,7 +43,7 @@ impl RevisionTreeReplica {
             for rev in &revs {
                 let leaf = record.leaves().iter().find(|leaf| leaf.rev() == *rev);
                 let edits = leaf.map(|leaf| leaf.story.edits()).unwrap_or_default();
-                load_edits(&edits, listed.len(), &mut cargo.ids);
+                cargo.ids.extend(edits.cargo(listed.len()));
                 listed.push((id, *rev));
             }
             told.push(Told { record: id, revs });
@@ -168,7 +168,7 @@ impl RevisionTreeReplica {
             return;
         }
         if mine.minus(told).next().is_some() {
-            load_edits(&mine, element, &mut answer.ids);
+            answer.ids.extend(mine.cargo(element));
         }
         report_twins(record, at, told, out);
     }

@@ -4,7 +4,6 @@ use super::message::Deleted;
 use super::peer::Peer;
 use super::replica::RevisionTreeReplica;
 use super::report::shown;
-use super::story::{load_edits, restore_edits, save_edits};
 use crate::contract::{CargoIds, Change, Malformed, Outbox, Seat, SeatChange, Transport};
 use crate::document::{RecordId, ReplicaId};
 use crate::lineage::Lineage;
@@ -82,7 +81,7 @@ impl Members {
         for (record, by) in &self.graves {
             // Elements have 32 bits; records beyond go without a report.
             if (record.0 as usize) < GRAVES {
-                load_edits(by, GRAVES + record.0 as usize, ids);
+                ids.extend(by.cargo(GRAVES + record.0 as usize));
             }
         }
     }
@@ -111,7 +110,7 @@ impl Members {
         out.count(self.graves.len());
         for (record, by) in &self.graves {
             out.uint(u64::from(record.0));
-            save_edits(by, out);
+            by.write(out);
         }
     }
 
@@ -129,7 +128,7 @@ impl Members {
             members.doubtful.insert(record, lacking.collect::<Result<_, _>>()?);
         }
         for _ in 0..bytes.count(2)? {
-            members.graves.insert(RecordId(bytes.uint32()?), restore_edits(bytes)?);
+            members.graves.insert(RecordId(bytes.uint32()?), Lineage::read(bytes)?);
         }
         Ok(members)
     }

@@ -7,9 +7,6 @@ use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 
-/// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
-const MOST_IDS: u64 = 1 << 20;
-
 /// The edits behind one leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Story {
@@ -56,12 +53,12 @@ impl Story {
     pub fn load(&self, n: usize, fields: usize, ids: &mut Vec<CargoIds>) {
         let first = n * width(fields);
         for (field, edits) in &self.fields {
-            load_edits(edits, first + usize::from(field.0), ids);
+            ids.extend(edits.cargo(first + usize::from(field.0)));
         }
-        load_edits(&self.deletes, first + fields, ids);
-        load_edits(&self.gone, first + fields + 1, ids);
+        ids.extend(self.deletes.cargo(first + fields));
+        ids.extend(self.gone.cargo(first + fields + 1));
         if let Some(by) = self.by {
-            load_edits(&Lineage::of(by), first + fields + 2, ids);
+            ids.extend(Lineage::of(by).cargo(first + fields + 2));
         }
     }
 
@@ -88,10 +85,10 @@ impl Story {
         out.count(self.fields.len());
         for (field, edits) in &self.fields {
             out.uint(u64::from(field.0));
-            save_edits(edits, out);
+            edits.write(out);
         }
         for edits in [&self.deletes, &self.gone, &self.twins] {
-            save_edits(edits, out);
+            edits.write(out);
         }
         out.byte(u8::from(self.by.is_some()));
         self.by.iter().for_each(|by| out.edit_id(*by));
@@ -101,11 +98,11 @@ impl Story {
         let mut story = Story::default();
         for _ in 0..bytes.count(2)? {
             let field = u16::try_from(bytes.uint()?).map_err(|_| Malformed("no such field"))?;
-            story.fields.insert(FieldId(field), restore_edits(bytes)?);
+            story.fields.insert(FieldId(field), Lineage::read(bytes)?);
         }
-        story.deletes = restore_edits(bytes)?;
-        story.gone = restore_edits(bytes)?;
-        story.twins = restore_edits(bytes)?;
+        story.deletes = Lineage::read(bytes)?;
+        story.gone = Lineage::read(bytes)?;
+        story.twins = Lineage::read(bytes)?;
         story.by = if bytes.byte()? == 1 { Some(bytes.edit_id()?) } else { None };
         Ok(story)
     }
@@ -116,45 +113,14 @@ fn width(fields: usize) -> usize {
     fields + 3
 }
 
-/// Appends edits to a message's cargo, as those of an element.
-pub fn load_edits(edits: &Lineage, element: usize, ids: &mut Vec<CargoIds>) {
-    let element = element as u32;
-    ids.extend(edits.ranges().iter().map(|(first, last)| CargoIds {
-        element,
-        first: *first,
-        count: last - first.sequence + 1,
-    }));
-}
-
 /// The edits of each element of a message's cargo, in the order of the cargo; nonsense is left out.
 pub fn unload_edits(ids: &[CargoIds]) -> Vec<(usize, Lineage)> {
     let mut all = Vec::new();
     for piece in ids.chunk_by(|a, b| a.element == b.element) {
-        let range = |ids: &CargoIds| {
-            let more = ids.count.checked_sub(1).filter(|more| *more < MOST_IDS)?;
-            Some((ids.first, ids.first.sequence.checked_add(more)?))
-        };
-        if let Some(edits) = Lineage::from_ranges(piece.iter().filter_map(range).collect()) {
+        let ranges = piece.iter().filter_map(Lineage::range_of);
+        if let Some(edits) = Lineage::from_ranges(ranges.collect()) {
             all.push((piece[0].element as usize, edits));
         }
     }
     all
-}
-
-pub fn save_edits(edits: &Lineage, out: &mut Writer) {
-    out.count(edits.ranges().len());
-    for (first, last) in edits.ranges() {
-        out.edit_id(*first);
-        out.uint(last - first.sequence);
-    }
-}
-
-pub fn restore_edits(bytes: &mut Reader<'_>) -> Result<Lineage, Malformed> {
-    let mut ranges = Vec::new();
-    for _ in 0..bytes.count(3)? {
-        let first = bytes.edit_id()?;
-        let last = first.sequence.checked_add(bytes.uint()?);
-        ranges.push((first, last.ok_or(Malformed("edits out of range"))?));
-    }
-    Lineage::from_ranges(ranges).ok_or(Malformed("edits are not ascending"))
 }

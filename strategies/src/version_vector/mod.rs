@@ -162,9 +162,15 @@ impl Strategy for VersionVector {
     }
 }
 
-/// The cells that an edit is about: of a deletion all of the record, none where the field is of another kind.
-fn cells_of(edit: &Edit, schema: &Schema) -> Vec<(Cell, FieldKind)> {
-    let Some(cell) = edit.cell() else { return schema.cells(edit.record()).collect() };
+/// The cells that an edit changes: of a deletion those of the record that show something, none where the field is of another kind.
+fn cells_of(
+    edit: &Edit,
+    schema: &Schema,
+    shows_something: impl Fn(&Cell) -> bool,
+) -> Vec<(Cell, FieldKind)> {
+    let Some(cell) = edit.cell() else {
+        return schema.cells(edit.record()).filter(|(cell, _)| shows_something(cell)).collect();
+    };
     let wanted = speaks_of(edit);
     let kind = schema.kind(cell.field).filter(|kind| wanted.is_none_or(|wanted| wanted == *kind));
     kind.map(|kind| (cell, kind)).into_iter().collect()

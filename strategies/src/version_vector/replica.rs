@@ -166,11 +166,9 @@ impl VersionVectorReplica {
     }
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
-        for (cell, kind) in cells_of(edit, &self.schema) {
-            let is_empty = !self.cells.get(&cell).is_some_and(Entry::shows_something);
-            if !(is_empty && matches!(edit, Edit::Delete { .. })) {
-                self.edit_cell(cell, kind, id, edit, out);
-            }
+        let shows = |cell: &Cell| self.cells.get(cell).is_some_and(Entry::shows_something);
+        for (cell, kind) in cells_of(edit, &self.schema, shows) {
+            self.edit_cell(cell, kind, id, edit, out);
         }
     }
 

@@ -7,9 +7,6 @@ use crate::document::EditId;
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
-/// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
-const MOST_IDS: u64 = 1 << 20;
-
 /// The edits behind one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Story {
@@ -111,12 +108,8 @@ impl Story {
     /// is in the bytes.
     pub fn load(&self, version: usize, own: EditId, ids: &mut Vec<CargoIds>) {
         for (n, chapter) in self.chapters().into_iter().enumerate() {
-            let element = (3 * version + n) as u32;
-            for (first, last) in chapter.ranges() {
-                if (*first, *last) != (own, own.sequence) {
-                    ids.push(CargoIds { element, first: *first, count: last - first.sequence + 1 });
-                }
-            }
+            let alone = |ids: &CargoIds| (ids.first, ids.count) == (own, 1);
+            ids.extend(chapter.cargo(3 * version + n).filter(|ids| !alone(ids)));
         }
     }
 
@@ -129,9 +122,7 @@ impl Story {
                 continue;
             };
             let Some(list) = lists.get_mut(n) else { break };
-            let more = next.count.checked_sub(1).filter(|more| *more < MOST_IDS);
-            let last = more.and_then(|more| next.first.sequence.checked_add(more));
-            list.extend(last.map(|last| (next.first, last)));
+            list.extend(Lineage::range_of(next));
             *ids = rest;
         }
         for (chapter, list) in self.chapters_mut().into_iter().zip(lists) {
@@ -145,24 +136,14 @@ impl Story {
 
     pub fn save(&self, out: &mut Writer) {
         for chapter in self.chapters() {
-            out.count(chapter.ranges().len());
-            for (first, last) in chapter.ranges() {
-                out.edit_id(*first);
-                out.uint(last - first.sequence);
-            }
+            chapter.write(out);
         }
     }
 
     pub fn restore(bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut story = Story::default();
         for chapter in story.chapters_mut() {
-            let mut ranges = Vec::new();
-            for _ in 0..bytes.count(3)? {
-                let first = bytes.edit_id()?;
-                let last = first.sequence.checked_add(bytes.uint()?);
-                ranges.push((first, last.ok_or(Malformed("edits out of range"))?));
-            }
-            *chapter = Lineage::from_ranges(ranges).ok_or(Malformed("edits are not ascending"))?;
+            *chapter = Lineage::read(bytes)?;
         }
         Ok(story)
     }
@@ -216,7 +197,7 @@ mod tests {
     #[test]
     fn scrambled_cargo_is_tolerated() {
         let mut story = Story::default();
-        let huge = CargoIds { element: 0, first: id(5), count: MOST_IDS + 1 };
+        let huge = CargoIds { element: 0, first: id(5), count: (1 << 20) + 1 };
         let none = CargoIds { element: 1, first: id(5), count: 0 };
         let falling = [9, 4].map(|n| CargoIds { element: 2, first: id(n), count: 1 });
         let later = CargoIds { element: 77, first: id(5), count: 1 };

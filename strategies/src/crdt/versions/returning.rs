@@ -10,12 +10,12 @@
 
 use super::log::Log;
 use super::store::{Store, Use};
-use crate::contract::{Cargo, Change, Malformed, Outbox};
-use crate::crdt::attribution::Displayed;
+use crate::contract::{Cargo, Malformed, Outbox};
 use crate::crdt::causal::{Agent, Dot, Span, Version, insert_span};
 use crate::crdt::cells::{Cells, Effects};
 use crate::crdt::op::{Delta, Op, Seen};
 use crate::crdt::snapshot;
+use crate::crdt::takeover::{Displayed, Replacement};
 use crate::document::{Cell, EditId, ReplicaId};
 use crate::wire::Reader;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,7 +76,7 @@ impl Store {
         self.members.welcome(from);
         let was = self.displayed();
         let before = std::mem::replace(&mut self.cells, cells);
-        let fresh = self.take_ids(version, cargo, out);
+        let (fresh, _) = self.ids.take_all(version, &self.have, &cargo.ids, out);
         let newest = fresh.last().copied();
         if anew {
             self.begin_again(&before, &was, theirs, newest, out);
@@ -84,7 +84,7 @@ impl Store {
             self.log.skip_to(&self.have, &theirs);
             self.have.join(&theirs);
         }
-        self.report_replacement(&before, &was, &fresh, out);
+        self.report_replacement(&before, &was, fresh, out);
         Ok(if anew { Use::Gap } else { Use::All })
     }
 
@@ -106,20 +106,6 @@ impl Store {
     /// The edits of which something is shown.
     fn displayed(&self) -> Displayed {
         self.ids.displayed(self.cells.displayed())
-    }
-
-    /// Takes the ids that came with a document, and reports those that are new here; returns them.
-    fn take_ids(&mut self, version: &Version, cargo: &Cargo, out: &mut Outbox) -> Vec<EditId> {
-        let (mut element, mut fresh) = (0, Vec::new());
-        for (agent, counter) in version.iter() {
-            let (first, skip) = (Dot { agent, counter: 1 }, self.have.get(agent));
-            self.ids.take(first, (counter, skip), element, &cargo.ids, |edit| {
-                fresh.push(edit);
-                out.change(Change::Applied { edit });
-            });
-            element += counter;
-        }
-        fresh
     }
 
     /// Goes on from a peer's document in a new life: this replica's own changes that the peer lacks are made again, the others dropped.
@@ -148,7 +134,7 @@ impl Store {
         let shown = || self.displayed().times.into_keys().next();
         let by = newest.or(again.first().copied()).or_else(shown);
         again.extend(was.times.keys());
-        self.drop_ids(&known, by, &again, out);
+        self.ids.drop_beyond(&self.have, &known, by, &again, out);
     }
 
     /// Takes this replica's own changes that a peer lacks out of those that somebody may lack.
@@ -174,71 +160,23 @@ impl Store {
         lacking
     }
 
-    /// Forgets the ids of changes that are not here any more, so that these are new when they come again, and reports those that are in no other way
-    /// accounted for.
-    fn drop_ids(
-        &mut self,
-        known: &Version,
-        newest: Option<EditId>,
-        accounted_for: &BTreeSet<EditId>,
-        out: &mut Outbox,
-    ) {
-        for (agent, _) in known.iter() {
-            for edit in self.ids.cut(agent, self.have.get(agent)) {
-                // Where its author has made it again in a later life, it is here still.
-                let is_gone = !accounted_for.contains(&edit) && self.ids.find_any(edit).is_none();
-                if let Some(by) = newest.filter(|by| is_gone && *by != edit) {
-                    out.change(Change::Replaced { edit, by });
-                }
-            }
-        }
-    }
-
-    /// Reports what is shown no more, what came with the document without being shown, what is shown once more, and which rivals there are, now that another
-    /// document took the place of the one before, which showed what `was` says; `fresh` are the edits that came with it. An edit may have another name
-    /// now: what counts is whether it is shown.
+    /// Reports what the document shows instead of the one before; `fresh` are the edits that came with it.
     fn report_replacement(
         &self,
         before: &Cells,
         was: &Displayed,
-        fresh: &[EditId],
+        fresh: Vec<EditId>,
         out: &mut Outbox,
     ) {
-        let found = before.compare(&self.cells);
         let is = self.displayed();
-        out.work((was.by_dot.len() + is.by_dot.len()) as u64);
-        let instead = found.hidden.into_iter().filter_map(|(hidden, instead)| {
-            let instead = instead.and_then(|dot| is.by_dot.get(&dot).copied())?;
-            Some((*was.by_dot.get(&hidden)?, instead))
-        });
-        let instead: BTreeMap<EditId, EditId> = instead.collect();
-        let newest = fresh.last().or(is.times.keys().next()).copied();
+        let shown = is.times.keys().next();
+        let newest = fresh.last().or(shown);
         // What has taken the place of an edit that came without being shown, the state does not say.
-        let stand_in = fresh.iter().find(|edit| is.times.contains_key(edit)).copied();
-        let stand_in = stand_in.or(is.times.keys().next().copied());
-        let mut told = was.times.clone();
-        for edit in fresh {
-            *told.entry(*edit).or_default() += 1;
-        }
-        for edit in is.times.keys() {
-            told.entry(*edit).or_default();
-        }
-        for (edit, told) in told {
-            let times = is.times.get(&edit).copied().unwrap_or(0);
-            if told > times {
-                // Where nothing is displayed instead, something new has deleted it; which one the state does not say.
-                let by = [instead.get(&edit).copied(), newest, stand_in].into_iter().flatten();
-                let by = by.into_iter().find(|by| *by != edit).unwrap_or(edit);
-                out.change(Change::Replaced { edit, by });
-            }
-            let told = if told > times { 0 } else { told };
-            (told..times).for_each(|_| out.change(Change::Applied { edit }));
-        }
-        for (cell, rival, new) in found.rivals {
-            if let (Some(edit), Some(with)) = (self.ids.of(rival), self.ids.of(new)) {
-                out.change(Change::Conflicted { cell, edit, with });
-            }
-        }
+        let stand_in = fresh.iter().find(|edit| is.times.contains_key(edit)).or(shown);
+        let stand_ins = newest.into_iter().chain(stand_in).copied().collect();
+        let (found, replaced) = (before.compare(&self.cells), &BTreeMap::new());
+        let replacement = Replacement { was, is: &is, found, fresh, replaced, stand_ins };
+        self.ids.report(replacement, out);
     }
 }
 

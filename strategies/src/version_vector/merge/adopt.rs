@@ -55,7 +55,7 @@ impl History {
         self.look_at(work);
         let stay = self.stay(&old, &known, actor);
         for node in old.line.iter().filter(|node| stay.contains(&node.dot)) {
-            self.add(node.to_new(), work);
+            self.add(node.new.clone(), work);
         }
         self.look_at(work);
         if !known.covers(old.root.dot) {
@@ -188,7 +188,7 @@ impl History {
                     node.holders.iter().for_each(|holder| wide.line.hold(place - 1, *holder));
                 }
                 _ if node.parents.iter().all(|parent| wide.place(*parent).is_some()) => {
-                    wide.add(node.to_new(), work);
+                    wide.add(node.new.clone(), work);
                 }
                 _ => return None,
             }

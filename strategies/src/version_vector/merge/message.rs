@@ -17,9 +17,6 @@ const ASK: u8 = 2;
 const HEARD: u8 = 3;
 const UPDATE_OF_LIVES: u8 = 4;
 
-/// More consecutive edits than this in one piece of cargo are taken for nonsense: reports list them one by one.
-const MOST_IDS: u64 = 1 << 20;
-
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -489,13 +486,8 @@ pub fn part_for(
 }
 
 fn load(lineage: &Lineage, next_element: &mut usize, cargo: &mut Cargo) {
-    let element = *next_element as u32;
+    cargo.ids.extend(lineage.cargo(*next_element));
     *next_element += 1;
-    cargo.ids.extend(lineage.ranges().iter().map(|(first, last)| CargoIds {
-        element,
-        first: *first,
-        count: last - first.sequence + 1,
-    }));
 }
 
 /// Takes the next element's edits from a message's cargo, whatever it holds.
@@ -507,10 +499,8 @@ pub fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Lineage {
         if next.element as usize > element {
             break;
         }
-        let more = next.count.checked_sub(1).filter(|more| *more < MOST_IDS);
-        let last = more.and_then(|more| next.first.sequence.checked_add(more));
         if next.element as usize == element {
-            ranges.extend(last.map(|last| (next.first, last)));
+            ranges.extend(Lineage::range_of(next));
         }
         *ids = rest;
     }

@@ -18,7 +18,7 @@ pub fn save_history(history: &History, out: &mut Writer) {
     out.edit_id(*edit);
     vector.encode(out);
     out.content(&state.content);
-    save_lineage(&state.stands_on, out);
+    state.stands_on.write(out);
     out.count(pieces.len());
     for (edit, piece) in pieces {
         out.edit_id(*edit);
@@ -28,7 +28,7 @@ pub fn save_history(history: &History, out: &mut Writer) {
         piece.iter().for_each(|piece| out.str(piece));
     }
     out.count(*pieces_kept);
-    save_lineage(removals, out);
+    removals.write(out);
     history.vector.encode(out);
     let nodes: Vec<NewNode> = history
         .line
@@ -41,7 +41,7 @@ pub fn save_history(history: &History, out: &mut Writer) {
     encode_nodes(*dot, &nodes, out);
     for node in history.line.iter() {
         out.byte(u8::from(node.sent));
-        save_lineage(&node.also, out);
+        node.also.write(out);
     }
 }
 
@@ -51,7 +51,7 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     let (events, edit) = (bytes.uint()?, bytes.edit_id()?);
     let vector = Vector::decode(bytes)?;
     let content = bytes.content()?;
-    let state = State { content: Arc::new(content), stands_on: restore_lineage(bytes)? };
+    let state = State { content: Arc::new(content), stands_on: Lineage::read(bytes)? };
     if state.content.kind() != history.kind || !vector.covers(dot) {
         return Err(Malformed("a root that is none"));
     }
@@ -62,7 +62,7 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
         pieces.push((edit, if known { Some(bytes.value()?) } else { None }));
     }
     let pieces_kept = usize::try_from(bytes.uint()?).map_err(|_| Malformed("out of range"))?;
-    let removals = restore_lineage(bytes)?;
+    let removals = Lineage::read(bytes)?;
     history.vector.join(&vector);
     history.line = Line::new(dot);
     history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept, removals };
@@ -70,7 +70,7 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     let nodes = decode_nodes(dot, bytes)?;
     for mut node in nodes {
         node.sent = bytes.byte()? == 1;
-        node.also = restore_lineage(bytes)?;
+        node.also = Lineage::read(bytes)?;
         if !node.step.fits(history.kind) {
             return Err(Malformed("a step of another kind than its field"));
         }
@@ -79,22 +79,4 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     history.vector.join(&all);
     history.look();
     Ok(())
-}
-
-fn save_lineage(lineage: &Lineage, out: &mut Writer) {
-    out.count(lineage.ranges().len());
-    for (first, last) in lineage.ranges() {
-        out.edit_id(*first);
-        out.uint(last - first.sequence);
-    }
-}
-
-fn restore_lineage(bytes: &mut Reader<'_>) -> Result<Lineage, Malformed> {
-    let mut ranges = Vec::new();
-    for _ in 0..bytes.count(3)? {
-        let first = bytes.edit_id()?;
-        let last = first.sequence.checked_add(bytes.uint()?);
-        ranges.push((first, last.ok_or(Malformed("edits out of range"))?));
-    }
-    Lineage::from_ranges(ranges).ok_or(Malformed("edits are not ascending"))
 }

@@ -8,11 +8,11 @@ use crate::document::{EditId, ReplicaId};
 use crate::lineage::Lineage;
 use crate::version_vector::vector::Dot;
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
-/// One edit.
+/// An edit before it has its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct NewNode {
     pub dot: Dot,
     /// How many of its actor's dots before it were given up and stand for nothing.
     pub skips: u64,
@@ -27,6 +27,20 @@ pub struct Node {
     pub holders: Vec<ReplicaId>,
     /// Whether it ever left this replica: until then, its author's next edits go into it.
     pub sent: bool,
+}
+
+impl NewNode {
+    /// Whether it deletes the record.
+    pub fn clears(&self) -> bool {
+        self.step == Step::Clear
+    }
+}
+
+/// An edit at its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Without its place.
+    pub new: NewNode,
     /// How many events its author had seen, this one included.
     pub events: u64,
     /// How many edits one after the other led to it since the last one whose state is kept whatever follows; 0 for such a one.
@@ -35,26 +49,21 @@ pub struct Node {
     pub state: Option<State>,
 }
 
-/// A node before it has its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewNode {
-    pub dot: Dot,
-    pub skips: u64,
-    pub edit: EditId,
-    pub also: Lineage,
-    pub parents: Vec<Dot>,
-    pub step: Step,
-    pub holders: Vec<ReplicaId>,
-    pub sent: bool,
+impl Deref for Node {
+    type Target = NewNode;
+
+    fn deref(&self) -> &NewNode {
+        &self.new
+    }
+}
+
+impl DerefMut for Node {
+    fn deref_mut(&mut self) -> &mut NewNode {
+        &mut self.new
+    }
 }
 
 impl Node {
-    /// The same without its place.
-    pub fn to_new(&self) -> NewNode {
-        let Node { dot, skips, edit, also, parents, step, holders, sent, .. } = self.clone();
-        NewNode { dot, skips, edit, also, parents, step, holders, sent }
-    }
-
     /// Whether somebody is known to have it.
     pub fn is_held(&self, by: ReplicaId) -> bool {
         self.holders.binary_search(&by).is_ok()
@@ -63,13 +72,6 @@ impl Node {
     /// Whether its step is what it did to what its author was shown: of several splices in one only the outcome is kept until it is sent.
     pub fn says_its_step(&self) -> bool {
         self.sent || self.also.is_empty() || !matches!(self.step, Step::Splice { .. })
-    }
-}
-
-impl NewNode {
-    /// Whether it deletes the record.
-    pub fn clears(&self) -> bool {
-        self.step == Step::Clear
     }
 }
 
@@ -186,11 +188,11 @@ impl Line {
 
     /// A later edit of its author goes into one of them. Returns what it has made of the cell so far.
     pub fn grow(&mut self, at: usize, id: EditId, step: Step) -> &mut State {
-        let node = &mut self.nodes[at];
+        let Node { new, state, .. } = &mut self.nodes[at];
         self.edits.insert(id);
-        node.also.insert(node.edit);
-        (node.edit, node.step) = (id, step);
-        node.state.as_mut().expect("nothing follows it")
+        new.also.insert(new.edit);
+        (new.edit, new.step) = (id, step);
+        state.as_mut().expect("nothing follows it")
     }
 
     /// Its state can be worked out.

@@ -3,7 +3,7 @@
 use super::super::graph::Graph;
 use super::super::step::Step;
 use super::super::three_way::{State, merge};
-use super::line::Node;
+use super::line::NewNode;
 use super::{History, View};
 use crate::document::{Content, FieldKind, Value};
 use crate::lineage::Lineage;
@@ -116,8 +116,8 @@ impl History {
         }
         let (mut sum, mut stands_on) = (0_i64, Lineage::new());
         for place in past.into_iter().filter(|place| !undone[*place]) {
-            if let Some(Node { step: Step::Add(amount), edit, also, .. }) =
-                place.checked_sub(1).map(|at| &self.line[at])
+            if let Some(NewNode { step: Step::Add(amount), edit, also, .. }) =
+                place.checked_sub(1).map(|at| &self.line[at].new)
             {
                 sum = sum.wrapping_add(*amount);
                 stands_on.extend(also);

@@ -260,19 +260,17 @@ impl History {
     }
 
     /// Adds a node whose parents are here.
-    pub(super) fn add(&mut self, node: NewNode, work: &mut u64) {
-        let NewNode { dot, skips, edit, also, parents, step, holders, sent } = node;
-        let places = self.places(&parents);
+    pub(super) fn add(&mut self, new: NewNode, work: &mut u64) {
+        let places = self.places(&new.parents);
         let (shown, seen) = self.seen_by(&places, work);
-        *work += step.work(shown.content.bytes() as usize);
+        *work += new.step.work(shown.content.bytes() as usize);
         let events = seen.saturating_add(1);
         let depth = match places[..] {
-            [only] if parents.len() == 1 => (self.depth(only) + 1) % STATES_APART,
+            [only] if new.parents.len() == 1 => (self.depth(only) + 1) % STATES_APART,
             _ => 0,
         };
-        let state = None;
-        let mut node =
-            Node { dot, skips, edit, also, parents, step, holders, sent, events, depth, state };
+        let dot = new.dot;
+        let mut node = Node { new, events, depth, state: None };
         let answers = matches!(node.step, Step::Set(_));
         let single = places.iter().filter(|_| answers).map(|place| self.state(*place));
         node.state = Some(self.outcome(&node, shown, &single.collect::<Vec<_>>()));

@@ -4,7 +4,7 @@ use super::super::graph::Graph;
 use super::super::step::Step;
 use super::super::three_way::State;
 use super::History;
-use super::line::Node;
+use super::line::{NewNode, Node};
 use crate::document::{Content, EditId, ReplicaId, Value};
 use crate::lineage::Lineage;
 use crate::version_vector::vector::{Dot, Vector};
@@ -60,7 +60,7 @@ impl History {
     /// A node as a root. Some of what is here does not follow it: somebody who was thought to be gone wrote it.
     pub fn as_root(&self, dot: Dot) -> Option<Root> {
         let place = self.place(dot).filter(|place| *place > 0)?;
-        let Node { edit, events, .. } = self.line[place - 1];
+        let (edit, events) = (self.line[place - 1].edit, self.line[place - 1].events);
         let state = self.state(place).into_owned();
         let mut vector = self.root.vector.clone();
         let mut pieces = self.root.pieces.clone();
@@ -80,7 +80,7 @@ impl History {
 
     fn move_root(&mut self, at: usize, graph: &Graph, is_missing: bool) {
         let state = self.state(at + 1).into_owned();
-        let Node { dot, edit, events, .. } = self.line[at];
+        let Node { new: NewNode { dot, edit, .. }, events, .. } = self.line[at];
         let past = graph.past(&[at + 1]);
         // What a deletion took, it took knowingly, and nobody is told of that any more.
         let mut deleted = BTreeSet::new();

@@ -147,12 +147,10 @@ impl MergeReplica {
     }
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
-        for (cell, kind) in cells_of(edit, &self.schema) {
-            let shown = self.cells.get(&cell).map(History::view);
-            let is_empty = shown.is_none_or(|view| view.alternatives.is_empty());
-            if !(is_empty && matches!(edit, Edit::Delete { .. })) {
-                self.edit_cell(cell, kind, id, edit, out);
-            }
+        let alternatives = |history: &History| history.view().alternatives.len();
+        let shows = |cell: &Cell| self.cells.get(cell).map(alternatives).is_some_and(|n| n > 0);
+        for (cell, kind) in cells_of(edit, &self.schema, shows) {
+            self.edit_cell(cell, kind, id, edit, out);
         }
     }
 
