@@ -9,8 +9,9 @@ use crate::contract::Malformed;
 use crate::document::{Cell, byte_offset, char_count};
 use crate::wire::{Reader, Writer};
 
-/// Greatest counter that is read, so that sums of counters and lengths never overflow.
-pub const COUNTER_MAX: u64 = 1 << 60;
+/// Greatest counter that is read: sums of counters and lengths never overflow, nor does a difference of two mixed with a place in a table of
+/// millions of agents.
+pub const COUNTER_MAX: u64 = 1 << 40;
 
 /// Writes and reads dots. A dot is one integer: the difference of its counter from the agent's last one, mixed with the agent's
 /// place in the table.
