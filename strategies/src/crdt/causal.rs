@@ -73,6 +73,10 @@ impl Agent {
     }
 }
 
+/// Greatest counter that is read: sums of counters and lengths never overflow, nor does a difference of two mixed with a place in a table of
+/// millions of agents.
+pub const COUNTER_MAX: u64 = 1 << 40;
+
 /// The name of one change, or of one character: the `counter`-th by its agent, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dot {
@@ -251,14 +255,14 @@ impl Version {
     /// Reads what [`Version::write`] wrote.
     ///
     /// # Errors
-    /// [`Malformed`] where agents are not ascending, one is genesis, or a counter is zero.
+    /// [`Malformed`] where agents are not ascending, one is genesis, or a counter is out of range.
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut version = Version::new();
         for _ in 0..reader.count(2)? {
             let agent = Agent::read(reader)?;
             let counter = reader.uint()?;
-            if agent >= Agent::GENESIS || counter == 0 {
-                return Err(Malformed("version names nobody or nothing"));
+            if agent >= Agent::GENESIS || counter == 0 || counter > COUNTER_MAX {
+                return Err(Malformed("version names nobody, nothing or too much"));
             }
             if version.entries.last().is_some_and(|(last, _)| *last >= agent) {
                 return Err(Malformed("version is not ascending"));

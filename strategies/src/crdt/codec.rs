@@ -1,6 +1,6 @@
 //! How dots and changes are written: agents once in a table, dots as differences from dots named before.
 
-use super::causal::{Agent, Dot, Span, Version};
+use super::causal::{Agent, COUNTER_MAX, Dot, Span, Version};
 use super::counter::Tally;
 use super::op::{Delta, Op, Seen};
 use super::sequence::{Claim, RUN_CHARS};
@@ -8,10 +8,6 @@ use super::stability::Said;
 use crate::contract::Malformed;
 use crate::document::{Cell, byte_offset, char_count};
 use crate::wire::{Reader, Writer};
-
-/// Greatest counter that is read: sums of counters and lengths never overflow, nor does a difference of two mixed with a place in a table of
-/// millions of agents.
-pub const COUNTER_MAX: u64 = 1 << 40;
 
 /// Writes and reads dots. A dot is one integer: the difference of its counter from the agent's last one, mixed with the agent's
 /// place in the table.

@@ -7,8 +7,8 @@
 use super::event::{Act, Event, Seen, Typed};
 use super::ops::{Kind, read_length};
 use crate::contract::Malformed;
-use crate::crdt::causal::{Agent, Dot};
-use crate::crdt::codec::{COUNTER_MAX, Dots};
+use crate::crdt::causal::{Agent, COUNTER_MAX, Dot};
+use crate::crdt::codec::Dots;
 use crate::crdt::counter::Tally;
 use crate::document::{Cell, char_count};
 use crate::wire::{Reader, Writer};

@@ -4,8 +4,7 @@ use super::codec::{read_group, write_group};
 use super::group::Group;
 use super::said::{Rows, read_rows, write_rows};
 use crate::contract::Malformed;
-use crate::crdt::causal::Version;
-use crate::crdt::codec::COUNTER_MAX;
+use crate::crdt::causal::{COUNTER_MAX, Version};
 use crate::wire::{Reader, Writer};
 
 const ASKS: u8 = 1;
@@ -103,9 +102,6 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Body), Malformed> {
         0 => None,
         _ => Some(Version::read(&mut reader)?),
     };
-    if version.iter().flat_map(Version::iter).any(|(_, counter)| counter > COUNTER_MAX) {
-        return Err(Malformed("counter out of range"));
-    }
     let head = Head { asks: flags & ASKS != 0, incarnation, yours, heard, version };
     let body = match flags & !(ASKS | LIVES | YOUR_LIVES | HEARD | VERSION) {
         0 => Body::Nothing,

@@ -1,8 +1,7 @@
 //! What members say that they have, as part of the lattice: of each agent the last that it said.
 
 use crate::contract::Malformed;
-use crate::crdt::causal::{Agent, Dot, Version};
-use crate::crdt::codec::COUNTER_MAX;
+use crate::crdt::causal::{Agent, COUNTER_MAX, Dot, Version};
 use crate::document::ReplicaId;
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;

@@ -8,10 +8,9 @@ use super::store::{Burial, Store};
 use super::waiting::{Early, Waiting};
 use crate::contract::{CargoIds, Malformed, Seat};
 use crate::crdt::attribution::Attribution;
-use crate::crdt::causal::{Agent, Span, Version};
+use crate::crdt::causal::{Agent, COUNTER_MAX, Span, Version};
 use crate::crdt::codec::{
-    COUNTER_MAX, Dots, Operation, Piece, read_deltas, read_operations, write_deltas,
-    write_operations,
+    Dots, Operation, Piece, read_deltas, read_operations, write_deltas, write_operations,
 };
 use crate::crdt::op::Delta;
 use crate::crdt::sequence::TextOrder;
