@@ -15,7 +15,7 @@ use crate::reconcile::{Differences, Key};
 use crate::wire::{Reader, Writer};
 
 /// A document of more changes is not taken over: each of them that is not stable gets a key, and how many there are a peer can make up.
-pub const MOST_KEYS: u64 = 1 << 22;
+pub const MOST_KEYS: u64 = 1 << 20;
 
 /// Sets of different floors that are kept at the same time.
 const KEPT_SETS: usize = 4;
