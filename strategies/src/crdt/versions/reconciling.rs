@@ -8,7 +8,7 @@
 use super::Protocol;
 use super::replica::{Bring, VersionReplica};
 use crate::contract::{Malformed, Outbox, Transport};
-use crate::crdt::causal::{Agent, Dot, Version};
+use crate::crdt::causal::{Agent, COUNTER_MAX, Dot, Version};
 use crate::reconcile::merkle::{Descent, Step, Tree, answer};
 use crate::reconcile::rateless::{Batch, Decoder, Drift, Progress, Sketch};
 use crate::reconcile::{Differences, Key};
@@ -111,15 +111,9 @@ impl Probe {
             4 => Probe::Ask { number, question: reader.blob()?.to_vec() },
             5 => Probe::Answer { number, answer: reader.blob()?.to_vec() },
             6 => {
-                let mut lacking: Vec<Dot> = Vec::new();
-                for _ in 0..reader.count(2)? {
-                    let dot = Dot { agent: Agent::read(reader)?, counter: reader.uint()? };
-                    let follows = lacking.last().is_none_or(|last| last.agent < dot.agent);
-                    if dot.is_none() || dot.agent >= Agent::GENESIS || !follows {
-                        return Err(Malformed("missing changes are not in order"));
-                    }
-                    lacking.push(dot);
-                }
+                let first_missing = Version::read(reader)?;
+                let dot = |(agent, counter)| Dot { agent, counter };
+                let lacking = first_missing.iter().map(dot).collect();
                 Probe::Found { number, lacking }
             }
             _ => return Err(Malformed("unknown kind of probe")),
@@ -277,7 +271,7 @@ fn firsts(keys: &[Key]) -> Result<Vec<Dot>, Malformed> {
     let mut firsts: Vec<Dot> = Vec::new();
     for key in keys {
         let dot = Dot { agent: Agent::from_bits((key >> 64) as u64), counter: *key as u64 };
-        if dot.is_none() || dot.agent >= Agent::GENESIS {
+        if !(1..=COUNTER_MAX).contains(&dot.counter) || dot.agent >= Agent::GENESIS {
             return Err(Malformed("a key that names nothing"));
         }
         if firsts.last().is_none_or(|last| last.agent != dot.agent) {
