@@ -464,6 +464,9 @@ impl DeltaReader {
             }
             _ => return Err(Malformed("unknown kind of change")),
         };
+        if first.counter.checked_add(span).is_none_or(|end| end > COUNTER_MAX) {
+            return Err(Malformed("counter out of range"));
+        }
         Ok(Delta { first, span, op })
     }
 

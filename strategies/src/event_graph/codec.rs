@@ -246,6 +246,9 @@ impl EventReader {
             }
             _ => return Err(Malformed("unknown kind of event")),
         };
+        if first.counter.checked_add(span).is_none_or(|end| end > COUNTER_MAX) {
+            return Err(Malformed("counter out of range"));
+        }
         Ok(Event { first, span, act })
     }
 
