@@ -166,8 +166,8 @@ pub(crate) struct CheckArgs {
 /// Types a recorded editing session on one device and reads it on others
 ///
 /// TRACE is JSON, plain or gzipped: {"startContent", "endContent", "txns": [{"patches": [[position, deleted, inserted]]}]}, with positions in
-/// Unicode scalar values. One patch is typed every 200 ms of virtual time; the trace's own times are not used. All devices are phones that are plugged in,
-/// and talk through a server. At the end every replica must show the recorded end, else the exit code is 1.
+/// Unicode scalar values. One patch is typed every 200 ms of virtual time; the trace's own times are not used. All devices are phones that are
+/// plugged in, and talk through a server. At the end every replica must show the recorded end, else the exit code is 1.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

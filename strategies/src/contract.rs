@@ -109,8 +109,9 @@ pub enum Input<'a> {
 /// for the retention (a figure of the scenario, 30 days where it says nothing) is gone: every other replica is told `Gone`, itself
 /// gone or not, reachable or not; the one that is gone is not told. With the next message delivered from it or to it, it is back: every replica,
 /// itself included, is told `Back` before that message is handled. Whoever does not run is told when it next starts, of everything
-/// and in order, before it hears of sessions; so is whoever was told and lost that with its power. For each replica the two alternate and `Gone` comes first. What is said goes through the journal as all inputs do. In one moment different replicas may
-/// believe different things: one may still handle older inputs, or not run.
+/// and in order, before it hears of sessions; so is whoever was told and lost that with its power. For each replica the two alternate and `Gone`
+/// comes first. What is said goes through the journal as all inputs do. In one moment different replicas may believe different things: one may still
+/// handle older inputs, or not run.
 ///
 /// It is class C of the common random numbers: contact depends on when a strategy speaks. So strategies may be told different things
 /// in one world, and one that has nothing to say for so long is gone though its links are up.

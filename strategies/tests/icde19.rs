@@ -2,10 +2,10 @@
 //! 2019): 15 nodes in a tree and in a 4-regular mesh, each making 100 updates, one a second; node *i* of *n* synchronises with all its
 //! neighbours at phase *i*/*n* of each second, and messages arrive before the next phase.
 //!
-//! What is counted are join-irreducible elements in all messages. After the last updates rounds go on until everybody has everything, the *flush*. The
-//! closed forms (`crdt/delta-bp-rr` *N*(2*E* − *n* + 1), `crdt/delta-rr` 2*NE*) count it too, since only then has every element gone all
-//! its ways. The ratios of the paper's campaign count what was sent in its 100 seconds where everything is sent over and over
-//! (`crdt/state`, `crdt/delta`), which is how its figures were taken; the flush is a few rounds and within the tolerance either way.
+//! What is counted are join-irreducible elements in all messages. After the last updates rounds go on until everybody has everything, the *flush*.
+//! The closed forms (`crdt/delta-bp-rr` *N*(2*E* − *n* + 1), `crdt/delta-rr` 2*NE*) count it too, since only then has every element gone all its
+//! ways. The ratios of the paper's campaign count what was sent in its 100 seconds where everything is sent over and over (`crdt/state`,
+//! `crdt/delta`), which is how its figures were taken; the flush is a few rounds and within the tolerance either way.
 //!
 //! Beside the closed forms there is a simulator in this file that knows nothing of the strategies: a state is a map from keys to
 //! versions, a join takes the greater version, an element is a key. Every variant must send exactly as many elements as it says.

@@ -177,7 +177,8 @@ pub struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// A ledger for seats in order, of which `holders` says who holds what. `delayed` where the strategy shows own edits only when their authority has answered.
+    /// A ledger for seats in order, of which `holders` says who holds what. `delayed` where the strategy shows own edits only when their authority
+    /// has answered.
     pub fn new(
         script: &'a Script,
         seats: Vec<SeatKind>,
