@@ -184,6 +184,7 @@ impl Client {
             (&mut standing.registers, &mut standing.counters, &mut standing.sets);
         let mut cells: BTreeSet<Cell> = snapshot.cells.keys().copied().collect();
         cells.extend(registers.keys().chain(counters.keys()).chain(sets.keys()));
+        cells.extend(report.names.zeros().filter_map(|number| self.cells.cell(number)));
         for cell in cells {
             let first = target;
             target += match snapshot.cells.get(&cell) {
@@ -191,8 +192,11 @@ impl Client {
                 Some(Content::Set(elements)) => elements.len() as u64,
                 Some(_) => 1,
             };
-            let behind = report.names.behind(first);
-            let behind = if target > first { behind } else { Lineage::new() };
+            let behind = if target > first {
+                report.names.behind(first)
+            } else {
+                report.names.behind_zero(self.cells.number(cell))
+            };
             let emptied = report.names.emptied_by(self.cells.number(cell));
             match self.cells.kind(cell) {
                 Ok(FieldKind::Register) => {

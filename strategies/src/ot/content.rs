@@ -4,7 +4,7 @@ use super::op::{CellOp, CounterOp, ElementOp, Ops, RegisterOp};
 use super::text::TextOp;
 use crate::contract::Malformed;
 use crate::document::{
-    Cell, Content, Edit, FieldKind, PartitionId, RecordId, Rendering, Schema, Scope, Value,
+    Cell, Content, Edit, FieldId, FieldKind, PartitionId, RecordId, Rendering, Schema, Scope, Value,
 };
 use crate::lww::digests::Digests;
 use std::collections::BTreeMap;
@@ -127,6 +127,13 @@ impl Cells {
     /// The cells of all records in a row: which one this is.
     pub fn number(&self, cell: Cell) -> u64 {
         u64::from(cell.record.0) * self.schema.fields.len() as u64 + u64::from(cell.field.0)
+    }
+
+    /// The cell with such a number among the cells of all records, where there is one.
+    pub fn cell(&self, number: u64) -> Option<Cell> {
+        let fields = self.schema.fields.len() as u64;
+        let record = u32::try_from(number.checked_div(fields)?).ok()?;
+        Some(Cell { record: RecordId(record), field: FieldId((number % fields) as u16) })
     }
 
     /// Whether a cell is of a kind.

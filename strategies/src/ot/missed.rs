@@ -13,6 +13,9 @@ use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 
+/// What the elements of cargo behind a snapshot's targets speak of, in turns.
+const CODES: u64 = 3;
+
 /// What happened in a stretch of revisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missed {
@@ -67,8 +70,9 @@ impl Missed {
         self.tallies.values().map(|tally| 14 + 24 * tally.left.len() as u64).sum()
     }
 
-    /// Which edits a snapshot holds, as cargo. Element *n* speaks of the *n*-th target of the snapshot's cells; after these, even
-    /// numbers say with which revision an edit came, and odd ones which cell an edit emptied.
+    /// Which edits a snapshot holds, as cargo. Element *n* speaks of the *n*-th target of the snapshot's cells; after these, in turns,
+    /// numbers say with which revision an edit came, which cell an edit emptied, and behind which counter there are additions although it
+    /// is not in the snapshot: their sum is zero.
     pub fn names(
         &self,
         since: u64,
@@ -103,10 +107,13 @@ impl Missed {
             }
         }
         for (revision, edits) in &came {
-            put(element + 2 * revision, edits);
+            put(element + CODES * revision, edits);
         }
         for (cell, edit) in &self.emptied {
-            put(element + 2 * schema.number(*cell) + 1, &Lineage::of(*edit));
+            put(element + CODES * schema.number(*cell) + 1, &Lineage::of(*edit));
+        }
+        for cell in standing.counters.keys().filter(|cell| !cells.contains_key(cell)) {
+            put(element + CODES * schema.number(*cell) + 2, &standing.behind(*cell));
         }
         cargo
     }
@@ -157,6 +164,8 @@ pub struct SnapshotNames {
     /// With which revision edits came that the receiver may lack.
     pub came: BTreeMap<EditId, u64>,
     emptied: BTreeMap<u64, EditId>,
+    /// The additions behind counters whose sum is zero, by the numbers of their cells.
+    zeros: BTreeMap<u64, Lineage>,
 }
 
 impl SnapshotNames {
@@ -168,11 +177,13 @@ impl SnapshotNames {
             let (Some(lineage), element) = (range, u64::from(ids.element)) else { continue };
             match element.checked_sub(targets) {
                 None => names.targets.entry(element).or_default().extend(&lineage),
-                Some(code) if code % 2 == 0 => {
-                    names.came.extend(lineage.iter().map(|edit| (edit, code / 2)));
-                }
                 Some(code) => {
-                    names.emptied.extend(lineage.iter().take(1).map(|edit| (code / 2, edit)));
+                    let number = code / CODES;
+                    match code % CODES {
+                        0 => names.came.extend(lineage.iter().map(|edit| (edit, number))),
+                        1 => names.emptied.extend(lineage.iter().take(1).map(|by| (number, by))),
+                        _ => names.zeros.entry(number).or_default().extend(&lineage),
+                    }
                 }
             }
         }
@@ -187,5 +198,15 @@ impl SnapshotNames {
     /// The edit that emptied a cell, by its number.
     pub fn emptied_by(&self, cell: u64) -> Option<EditId> {
         self.emptied.get(&cell).copied()
+    }
+
+    /// The counters whose sum is zero and behind which there are additions, by their numbers.
+    pub fn zeros(&self) -> impl Iterator<Item = u64> + '_ {
+        self.zeros.keys().copied()
+    }
+
+    /// The additions behind a counter whose sum is zero, by its number.
+    pub fn behind_zero(&self, cell: u64) -> Lineage {
+        self.zeros.get(&cell).cloned().unwrap_or_default()
     }
 }

@@ -196,6 +196,31 @@ fn of_many_additions_a_wipe_leaves_those_that_its_author_did_not_see() {
     }
 }
 
+/// A counter whose additions cancel out is not in a snapshot, and yet they stand behind it.
+#[test]
+fn additions_whose_sum_is_zero_are_in_the_reports_of_who_was_gone() {
+    for kind in KINDS {
+        let mut star = Star::new(kind);
+        let seen = star.edit(2, &add(5));
+        star.settle();
+        star.lose(3);
+        star.member(gone(3));
+        let missed = star.edit(0, &add(-5));
+        star.settle_without(3);
+        star.member(back(3));
+        star.changes[3].clear();
+        star.settle();
+        assert_eq!(star.changes[3], [Change::Applied { edit: missed }], "{kind:?}");
+        let later = star.edit(0, &add(7));
+        star.settle();
+        let by = star.edit(0, &DELETE);
+        star.settle();
+        star.converged("a sum of zero");
+        let gone = |edit: &EditId| star.changes[3].contains(&Change::Replaced { edit: *edit, by });
+        assert!([seen, missed, later].iter().all(gone), "{kind:?}");
+    }
+}
+
 /// The same without the second wipe: the sum of the oldest is as good as the parts.
 #[test]
 fn a_sum_of_old_additions_stays_where_no_one_wipes_them() {
