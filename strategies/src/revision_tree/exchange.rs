@@ -10,16 +10,18 @@ use super::story::{Story, unload_edits};
 use crate::contract::{Cargo, Malformed, Outbox};
 use crate::document::RecordId;
 use crate::lineage::Lineage;
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl RevisionTreeReplica {
-    pub(super) fn send_greeting(&self, at: usize, answer: bool, out: &mut Outbox) {
-        let peer = &self.peers[at];
+    pub(super) fn send_greeting(&mut self, at: usize, answer: bool, out: &mut Outbox) {
+        let peer = &mut self.peers[at];
         let (life, through) = peer.recorded();
         let asks_all = self.members.doubts() && !peer.tells_all;
+        peer.asks(asks_all);
         self.send(
             at,
-            &Message::Greeting { answer, asks_all, life, through },
+            &Message::Greeting { answer, asks_all, own: self.incarnation, life, through },
             Cargo::default(),
             out,
         );
@@ -33,7 +35,7 @@ impl RevisionTreeReplica {
 
     pub(super) fn send_changes(&mut self, at: usize, out: &mut Outbox) {
         let Some(batch) = self.peers[at].take_batch(self.transport) else { return };
-        let Batch { number, from_start, last, remaining, mut records, deleted } = batch;
+        let Batch { number, from_start, life, last, remaining, mut records, deleted } = batch;
         records.sort();
         let mut cargo = Cargo::default();
         let (mut told, mut listed) = (Vec::new(), Vec::new());
@@ -59,30 +61,40 @@ impl RevisionTreeReplica {
         let deleted = deleted.into_iter().filter_map(seen).collect();
         out.work(listed.len() as u64);
         self.peers[at].begun(Exchange { number, last, listed, answered: false });
-        let changes = Changes { number, from_start, last, remaining, records: told, deleted };
+        let records = told;
+        let changes = Changes { number, from_start, life, last, remaining, records, deleted };
         self.send(at, &Message::Changes(changes), cargo, out);
     }
 
-    /// The peer says how far it has this replica's feed.
+    /// The peer, in its life `own`, says how far it has this replica's feed.
     pub(super) fn greeted(
         &mut self,
         at: usize,
+        own: u32,
         (life, through): (u32, u64),
-        asks_all: bool,
-        answer: bool,
+        (answer, asks_all): (bool, bool),
         out: &mut Outbox,
     ) {
-        let through = if life == self.incarnation { through.min(self.seq) } else { 0 };
+        let knows_me = life == self.incarnation;
+        let through = if knows_me { through.min(self.seq) } else { 0 };
         let peer = &mut self.peers[at];
         let owed = peer.records();
+        match peer.lives(own) {
+            Ordering::Less => return,
+            Ordering::Equal => peer.compare(through, feed(&self.records)),
+            Ordering::Greater => {
+                peer.tell_from(through, feed(&self.records));
+                self.forgot(at, through);
+            }
+        }
+        let peer = &mut self.peers[at];
         if asks_all {
             peer.tell_all(feed(&self.records));
-        } else {
-            peer.compare(through, feed(&self.records));
         }
         out.work(1 + peer.records().abs_diff(owed));
         if answer {
-            (peer.greet, peer.anxious) = (false, false);
+            // An answer to what was said in an earlier life is none.
+            (peer.greet, peer.anxious) = (!knows_me, !knows_me);
         } else {
             peer.greet = peer.anxious;
             self.send_greeting(at, true, out);
@@ -91,12 +103,14 @@ impl RevisionTreeReplica {
 
     /// The source tells the next records of its feed.
     pub(super) fn told(&mut self, at: usize, changes: Changes, cargo: &Cargo, out: &mut Outbox) {
-        let Changes { number, from_start, last, remaining, records, deleted } = changes;
+        let Changes { number, from_start, life, last, remaining, records, deleted } = changes;
         let peer = &mut self.peers[at];
-        if !peer.begins(number) {
+        // A source in a new life greets first.
+        if !peer.is_of_its_life(number) || !peer.begins(number) {
             return;
         }
-        peer.tells_all |= from_start;
+        // What the source leaves out may be what this replica has forgotten.
+        let follows = peer.tells(from_start) && life == self.incarnation;
         let edits: BTreeMap<usize, Lineage> = unload_edits(&cargo.ids).into_iter().collect();
         self.members.unload_graves(&edits);
         let mut answer = Cargo::default();
@@ -123,10 +137,10 @@ impl RevisionTreeReplica {
         let is_complete = missing.is_empty();
         self.send(at, &Message::Diff { number, missing }, answer, out);
         if is_complete {
-            self.peers[at].record(number, last);
+            self.peers[at].record(follows, last);
             self.told_all(at, is_end, out);
         } else {
-            self.peers[at].ask(Asked { number, last, is_end, told: lacking });
+            self.peers[at].ask(Asked { number, follows, last, is_end, told: lacking });
         }
         deleted.into_iter().for_each(|deleted| self.heard_who_has(at, &deleted));
         self.purge_ripe();
@@ -191,8 +205,16 @@ impl RevisionTreeReplica {
         }
         let Some(record) = self.records.get_mut(&id) else { return };
         let revs = record.revs();
+        let peer = &mut self.peers[at];
         if revs.iter().all(|rev| told.revs.contains(rev)) {
-            self.peers[at].has(record.seq);
+            // Of a whole feed some may be in doubt there, and be dropped for what this replica has said of its own.
+            if !peer.tells_all {
+                peer.has(record.seq);
+            }
+        } else if !peer.lacks(record.seq) {
+            // It had confirmed what it lacks now, before it lost its memory, or somebody else had who knows it no more.
+            let lacking = BTreeSet::from([peer.id]);
+            self.owe_again(id, &lacking);
         }
         if revs == told.revs {
             self.has_same(at, id);
@@ -262,7 +284,7 @@ impl RevisionTreeReplica {
         for told in &asked.told {
             self.has_all(at, told, out);
         }
-        self.peers[at].record(number, asked.last);
+        self.peers[at].record(asked.follows, asked.last);
         self.send(at, &Message::Stored { number }, Cargo::default(), out);
         self.told_all(at, asked.is_end, out);
         self.purge_ripe();

@@ -8,9 +8,9 @@ use crate::wire::{Reader, Writer};
 /// One message. Numbers of exchanges rise; their upper half is the source's life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// How far the receiver's feed is known here: a comparison of checkpoints. A greeting is answered by another one.
-    /// With `asks_all` its sender wants to be told the whole feed.
-    Greeting { answer: bool, asks_all: bool, life: u32, through: u64 },
+    /// In which life its sender is, and how far the receiver's feed, of a life of the receiver, is known there: a comparison of checkpoints. A
+    /// greeting is answered by another one. With `asks_all` its sender wants to be told the whole feed.
+    Greeting { answer: bool, asks_all: bool, own: u32, life: u32, through: u64 },
     /// The next records of the source's feed with their leaves: `_changes`.
     Changes(Changes),
     /// Which of those the target lacks, as ascending indices into all the revisions that were told: `_revs_diff`.
@@ -26,6 +26,8 @@ pub struct Changes {
     pub number: u64,
     /// The source's feed is told from its beginning.
     pub from_start: bool,
+    /// The target's life in which it has what comes before them, as far as the source knows.
+    pub life: u32,
     /// Position of the last of these records in the feed.
     pub last: u64,
     /// How many records remain to be told.
@@ -55,8 +57,9 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         match self {
-            Message::Greeting { answer, asks_all, life, through } => {
+            Message::Greeting { answer, asks_all, own, life, through } => {
                 out.byte(u8::from(*answer) | u8::from(*asks_all) << 1);
+                out.uint(u64::from(*own));
                 out.uint(u64::from(*life));
                 out.uint(*through);
             }
@@ -96,6 +99,7 @@ impl Message {
             kind @ 0..=3 => Message::Greeting {
                 answer: kind & 1 == 1,
                 asks_all: kind & 2 == 2,
+                own: bytes.uint32()?,
                 life: bytes.uint32()?,
                 through: bytes.uint()?,
             },
@@ -125,6 +129,7 @@ impl Changes {
     fn write(&self, out: &mut Writer) {
         out.byte(4 + u8::from(self.from_start));
         out.uint(self.number);
+        out.uint(u64::from(self.life));
         out.uint(self.last);
         out.uint(self.remaining);
         out.count(self.records.len());
@@ -145,8 +150,10 @@ impl Changes {
     }
 
     fn read(from_start: bool, bytes: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let (number, last, remaining) = (bytes.uint()?, bytes.uint()?, bytes.uint()?);
-        let mut changes = Changes { number, from_start, last, remaining, ..Changes::default() };
+        let (number, life) = (bytes.uint()?, bytes.uint32()?);
+        let (last, remaining) = (bytes.uint()?, bytes.uint()?);
+        let mut changes =
+            Changes { number, from_start, life, last, remaining, ..Changes::default() };
         let mut next = 0_u64;
         for _ in 0..bytes.count(2 + Rev::LEAST_BYTES)? {
             let record = bytes.uint()?.checked_add(next).and_then(|r| u32::try_from(r).ok());

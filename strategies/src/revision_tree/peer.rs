@@ -5,6 +5,7 @@ use super::message::Told;
 use crate::contract::{Malformed, Pending, Transport};
 use crate::document::{RecordId, ReplicaId};
 use crate::wire::{Reader, Writer};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Records that are told at once, as CouchDB's replicator takes them.
@@ -35,6 +36,8 @@ pub struct Peer {
     /// How far this peer's feed is known here, in which of its lives.
     life: u32,
     recorded: u64,
+    /// It was asked for all of its feed, and has not begun to tell it: what it tells meanwhile is no checkpoint.
+    awaits_all: bool,
     /// It tells its feed from the beginning, and has not come to the end.
     pub tells_all: bool,
     /// Deleted records of which it was not told all that is known of who has them, and those of which it was just told.
@@ -57,6 +60,8 @@ pub struct Exchange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     pub number: u64,
+    /// Nothing before them is missing: the checkpoint moves on.
+    pub follows: bool,
     pub last: u64,
     pub is_end: bool,
     /// The records that something is missing of, with all their leaves there.
@@ -67,6 +72,7 @@ pub struct Asked {
 pub struct Batch {
     pub number: u64,
     pub from_start: bool,
+    pub life: u32,
     pub last: u64,
     pub remaining: u64,
     pub records: Vec<RecordId>,
@@ -85,11 +91,12 @@ impl Peer {
             next_number: u64::from(incarnation) << 32,
             open: None,
             greet: true,
-            anxious: false,
+            anxious: incarnation > 0,
             expected: 0,
             asked: None,
             life: 0,
             recorded: genesis,
+            awaits_all: false,
             tells_all: false,
             untold: BTreeSet::new(),
             telling: BTreeSet::new(),
@@ -153,7 +160,8 @@ impl Peer {
         let remaining = (self.owed.len() - records.len()) as u64;
         self.telling = std::mem::take(&mut self.untold);
         let deleted = self.telling.iter().copied().collect();
-        Some(Batch { number, from_start: self.from_start, last, remaining, records, deleted })
+        let (from_start, life) = (self.from_start, self.life);
+        Some(Batch { number, from_start, life, last, remaining, records, deleted })
     }
 
     /// It is on its way.
@@ -184,9 +192,17 @@ impl Peer {
     pub fn compare(&mut self, through: u64, feed: impl Iterator<Item = (u64, RecordId)>) {
         if through >= self.through {
             self.through = through;
-            self.owed = self.owed.split_off(&(through + 1));
+            // What it has of a whole feed that it asked for it takes for purged, unless it is told.
+            if !self.promised_all {
+                self.owed = self.owed.split_off(&(through + 1));
+            }
             return;
         }
+        self.tell_from(through, feed);
+    }
+
+    /// The peer has this replica's feed up to here, and whatever else it had told it has forgotten.
+    pub fn tell_from(&mut self, through: u64, feed: impl Iterator<Item = (u64, RecordId)>) {
         self.give_up();
         self.owed.extend(feed.filter(|(seq, _)| *seq > through));
         self.through = through;
@@ -211,7 +227,19 @@ impl Peer {
         self.greet = true;
         self.anxious = true;
         self.asked = None;
-        self.tells_all = false;
+        (self.awaits_all, self.tells_all) = (true, false);
+    }
+
+    /// It is asked for all of its feed, or is not: then whatever it tells is a checkpoint.
+    pub fn asks(&mut self, all: bool) {
+        self.awaits_all = all;
+    }
+
+    /// It tells some of its feed, perhaps from the beginning. Whether nothing before that is missing here, if it had all that the peer believes.
+    pub fn tells(&mut self, from_start: bool) -> bool {
+        self.tells_all |= from_start;
+        self.awaits_all &= !from_start;
+        !self.awaits_all
     }
 
     /// Whether an exchange of the peer is news.
@@ -243,14 +271,28 @@ impl Peer {
         self.asked.take_if(|asked| asked.number == number)
     }
 
-    /// This replica has the peer's feed up to here, as of an exchange.
-    pub fn record(&mut self, number: u64, last: u64) {
-        let life = (number >> 32) as u32;
-        if life > self.life {
-            (self.life, self.recorded) = (life, last);
-        } else if life == self.life {
+    /// This replica has the peer's feed up to here, if nothing before is missing.
+    pub fn record(&mut self, follows: bool, last: u64) {
+        if follows {
             self.recorded = self.recorded.max(last);
+        } else {
+            (self.greet, self.anxious) = (true, true);
         }
+    }
+
+    /// Whether an exchange is of the life in which the peer is, as far as is known here.
+    pub fn is_of_its_life(&self, number: u64) -> bool {
+        number >> 32 == u64::from(self.life)
+    }
+
+    /// The peer greets from a life: an earlier one than is known, the same, or a later one, in which it has lost its memory.
+    pub fn lives(&mut self, life: u32) -> Ordering {
+        let order = life.cmp(&self.life);
+        if order == Ordering::Greater {
+            (self.life, self.recorded) = (life, 0);
+            (self.asked, self.tells_all) = (None, false);
+        }
+        order
     }
 
     fn give_up(&mut self) {
@@ -293,7 +335,7 @@ impl Peer {
     pub fn reborn(&mut self, incarnation: u32, feed: impl Iterator<Item = (u64, RecordId)>) {
         self.lost();
         self.next_number = u64::from(incarnation) << 32;
-        self.compare(0, feed);
+        self.tell_from(0, feed);
         self.greet = true;
         self.anxious = true;
     }
@@ -310,7 +352,8 @@ impl Peer {
         }
         out.uint(u64::from(self.life));
         let told = [self.from_start, self.promised_all];
-        for flag in told.into_iter().chain([self.greet, self.anxious, self.tells_all]) {
+        let flags = [self.greet, self.anxious, self.awaits_all, self.tells_all];
+        for flag in told.into_iter().chain(flags) {
             out.byte(u8::from(flag));
         }
         for records in [&self.untold, &self.telling] {
@@ -329,10 +372,10 @@ impl Peer {
             }
         }
         out.byte(u8::from(self.asked.is_some()));
-        if let Some(Asked { number, last, is_end, told }) = &self.asked {
+        if let Some(Asked { number, follows, last, is_end, told }) = &self.asked {
             out.uint(*number);
             out.uint(*last);
-            out.byte(u8::from(*is_end));
+            out.byte(u8::from(*is_end) | u8::from(*follows) << 1);
             out.count(told.len());
             for Told { record, revs } in told {
                 out.uint(u64::from(record.0));
@@ -356,6 +399,7 @@ impl Peer {
         peer.promised_all = bytes.byte()? == 1;
         peer.greet = bytes.byte()? == 1;
         peer.anxious = bytes.byte()? == 1;
+        peer.awaits_all = bytes.byte()? == 1;
         peer.tells_all = bytes.byte()? == 1;
         for records in [&mut peer.untold, &mut peer.telling] {
             for _ in 0..bytes.count(1)? {
@@ -373,14 +417,15 @@ impl Peer {
         }
         if bytes.byte()? == 1 {
             let (number, last) = (bytes.uint()?, bytes.uint()?);
-            let is_end = bytes.byte()? == 1;
+            let flags = bytes.byte()?;
+            let (is_end, follows) = (flags & 1 == 1, flags & 2 == 2);
             let mut told = Vec::new();
             for _ in 0..bytes.count(2 + Rev::LEAST_BYTES)? {
                 let record = RecordId(bytes.uint32()?);
                 let revs = (0..bytes.count(Rev::LEAST_BYTES)?).map(|_| Rev::read(bytes));
                 told.push(Told { record, revs: revs.collect::<Result<_, _>>()? });
             }
-            peer.asked = Some(Asked { number, last, is_end, told });
+            peer.asked = Some(Asked { number, follows, last, is_end, told });
         }
         Ok(peer)
     }

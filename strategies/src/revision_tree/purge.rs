@@ -162,6 +162,16 @@ impl RevisionTreeReplica {
         }
     }
 
+    /// A peer lost its memory of whatever came after this position of the feed.
+    pub(super) fn forgot(&mut self, at: usize, through: u64) {
+        let peer = self.peers[at].id;
+        for (id, record) in self.records.iter_mut().filter(|(_, record)| record.seq > through) {
+            if record.seen_by.remove(&peer) {
+                self.members.moved(*id);
+            }
+        }
+    }
+
     /// In a star everybody hears from the hub, which needs no parts of the truth.
     fn is_worth_telling(&self, id: RecordId) -> bool {
         !self.members.has_authority || self.is_seen_by_all(id)
@@ -264,9 +274,23 @@ impl RevisionTreeReplica {
     /// A record was not purged, as somebody says who knows. Those who have not had it are owed it again.
     pub(super) fn vouch_for(&mut self, id: RecordId) {
         let lacking = self.members.vouch_for(id);
-        let Some(record) = self.records.get(&id) else { return };
-        for peer in self.peers.iter_mut().filter(|peer| lacking.contains(&peer.id)) {
-            peer.owe(record.seq, record.seq, id);
+        if !lacking.is_empty() {
+            self.owe_again(id, &lacking);
+        }
+    }
+
+    /// Peers lack a record that they may have been beyond in the feed: it moves to the end, as when it changes, but who has it has it.
+    pub(super) fn owe_again(&mut self, id: RecordId, lacking: &BTreeSet<ReplicaId>) {
+        let Some(record) = self.records.get_mut(&id) else { return };
+        self.seq += 1;
+        let old = std::mem::replace(&mut record.seq, self.seq);
+        for peer in &mut self.peers {
+            if peer.lacks(old) || lacking.contains(&peer.id) {
+                peer.owe(old, self.seq, id);
+            }
+            if lacking.contains(&peer.id) && record.seen_by.remove(&peer.id) {
+                self.members.moved(id);
+            }
         }
     }
 

@@ -147,8 +147,8 @@ impl RevisionTreeReplica {
         out.work_bytes(bytes.len());
         let at = self.peer_at(from).ok_or(Malformed("not from a peer"))?;
         match Message::decode(bytes)? {
-            Message::Greeting { answer, asks_all, life, through } => {
-                self.greeted(at, (life, through), asks_all, answer, out);
+            Message::Greeting { answer, asks_all, own, life, through } => {
+                self.greeted(at, own, (life, through), (answer, asks_all), out);
             }
             Message::Changes(changes) => self.told(at, changes, cargo, out),
             Message::Diff { number, missing } => self.asked(at, number, &missing, cargo, out)?,

@@ -272,6 +272,47 @@ fn a_replica_without_its_memory_is_told_all_again() {
     assert_eq!(world.cell(0, cell(500, 0)), settled("later"));
 }
 
+/// That a replica once told something does not mean that it has it.
+#[test]
+fn whoever_forgot_what_it_told_is_told_it() {
+    let mut world = World::new(1000, 2);
+    world.edit(0, put(1, "known"));
+    world.meet(0, 1);
+    let saved = world.saved(1);
+    world.edit(1, put(2, "told and forgotten"));
+    world.meet(0, 1);
+    world.restart(1, &saved, 1);
+    assert_eq!(world.cell(1, cell(2, 0)), None);
+    world.meet(0, 1);
+    world.agree("what it had forgotten came back");
+    assert_eq!(world.cell(1, cell(2, 0)), settled("told and forgotten"));
+}
+
+/// What a source goes on with is no proof of what was confirmed and then forgotten.
+#[test]
+fn whoever_forgot_what_it_confirmed_does_not_skip_it() {
+    let mut world = World::new(1000, 2);
+    let saved = world.saved(1);
+    world.edit(0, put(1, "confirmed and forgotten"));
+    world.meet(0, 1);
+    world.restart(1, &saved, 1);
+    world.edit(0, put(2, "new"));
+    // A greeting, changes, and what is missing of them; the greeting that says what was forgotten is lost.
+    world.link(0, 1, LinkState::Open);
+    let told = world.handle(0, Input::Sync { peer: ReplicaId(1) });
+    let (_, changes, cargo) = told.last().expect("there is news");
+    let diff =
+        world.handle(1, Input::Receive { from: ReplicaId(0), bytes: changes, cargo }).remove(0);
+    let asked = Input::Receive { from: ReplicaId(1), bytes: &diff.1, cargo: &diff.2 };
+    let documents = world.handle(0, asked).remove(0);
+    let stored = Input::Receive { from: ReplicaId(0), bytes: &documents.1, cargo: &documents.2 };
+    world.handle(1, stored);
+    assert_eq!(world.cell(1, cell(2, 0)), settled("new"));
+    world.link(0, 1, LinkState::Lost);
+    world.meet(0, 1);
+    world.agree("what it had forgotten came back");
+}
+
 #[test]
 fn an_answer_settles_the_record_and_deletes_the_losers() {
     let mut world = World::new(1000, 2);
