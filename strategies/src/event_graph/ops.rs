@@ -119,6 +119,25 @@ impl Ops {
         self.runs.push(Run { start, len, kind: Kind::Insert, pos, text, bytes, before });
     }
 
+    /// Notes of deletions what they deleted, as far as that is not noted yet and `deleted` knows it; U+FFFD stands for the rest of a run.
+    pub fn note(&mut self, mut deleted: impl FnMut(Time) -> Option<char>) {
+        let mut all = String::with_capacity(self.text.len());
+        for run in &mut self.runs {
+            let start = all.len();
+            let text = &self.text[run.text..run.text + run.bytes];
+            if run.kind == Kind::Insert || !text.is_empty() {
+                all.push_str(text);
+            } else {
+                let found: Vec<Option<char>> = (run.start..run.end()).map(&mut deleted).collect();
+                if found.iter().any(Option::is_some) {
+                    all.extend(found.iter().map(|found| found.unwrap_or('\u{fffd}')));
+                }
+            }
+            (run.text, run.bytes) = (start, all.len() - start);
+        }
+        self.text = all;
+    }
+
     /// Adds a deletion of `len` characters from a time on: `pos` is where the first one is deleted, as `kind` says; `text` is what was
     /// deleted, in order of the edits, if that is known.
     pub fn delete(

@@ -5,7 +5,7 @@
 //! same edit ids but in a new life: what it said under its old name and the peer never took up is void everywhere. Edits by others
 //! are left to those who made them.
 
-use super::cells::Cells;
+use super::cells::{Cells, State};
 use super::event::{Act, Event, Passage, Seen, Typed};
 use super::graph::Time;
 use super::log::Log;
@@ -81,6 +81,7 @@ impl GraphReplica {
         }
         let anew = rebase || !remembers;
         let rest = if anew { lacking } else { self.put_on_top(lacking, out) };
+        self.note_deletions(&before);
         let renewed = anew || !rest.is_empty();
         if renewed {
             let mut again = BTreeSet::new();
@@ -152,6 +153,18 @@ impl GraphReplica {
         let behind = cargo.ids.partition_point(|ids| u64::from(ids.element) < elements);
         let pairs = cargo.ids[behind..].chunks_exact(2);
         (fresh, pairs.map(|pair| (pair[0].first, pair[1].first)).collect())
+    }
+
+    /// Goes on knowing what this replica's user deleted, which no document says: without that nobody could tell where it was, if it is to be
+    /// done again on another document.
+    fn note_deletions(&mut self, before: &Cells) {
+        for (cell, state) in before.states() {
+            if let State::Text(former) = state
+                && self.cells.text(*cell).is_some()
+            {
+                self.cells.text_mut(*cell).note_deletions(former);
+            }
+        }
     }
 
     /// Applies events as they are, until one was made in a version that is not known; returns that one and the rest.

@@ -360,6 +360,17 @@ impl Text {
         (text, done)
     }
 
+    /// Notes of deletions what they deleted, as far as that is noted in this text's former form.
+    pub fn note_deletions(&mut self, former: &Text) {
+        let names = &self.names;
+        self.ops.note(|time| {
+            let then = former.names.time(names.dot(time))?;
+            let run = &former.ops.runs()[former.ops.run_of(then)];
+            let skip = then - run.start;
+            former.ops.text_in(run, skip..skip + 1).chars().next()
+        });
+    }
+
     /// What so many deletions from a time on did, which deleted what was at a position.
     fn deleted(&self, time: Time, at: usize, count: usize) -> Done {
         let run = &self.ops.runs()[self.ops.run_of(time)];
@@ -443,4 +454,32 @@ fn depth_first(graph: &Graph, spans: &[(Range<Time>, Side)]) -> Vec<(Range<Time>
         }
     }
     order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crdt::causal::Agent;
+    use crate::document::ReplicaId;
+
+    /// The same edits, learned from somebody else, do not say what was deleted.
+    #[test]
+    fn what_was_deleted_is_known_again_from_a_former_text() {
+        let name = |counter| Dot { agent: Agent::new(ReplicaId(1), 0), counter };
+        let [mut former, mut taken_over] = [Text::default(), Text::default()];
+        for text in [&mut former, &mut taken_over] {
+            text.begin(0, 0, "one two three");
+        }
+        former.edit(name(1), 4, 4, "");
+        former.edit(name(5), 0, 1, "");
+        taken_over.learn(name(1), &[], Kind::Delete, 4, 4, "");
+        taken_over.learn(name(5), &[3], Kind::Delete, 0, 1, "");
+        taken_over.merge(0, Vec::new());
+        assert_eq!(taken_over.content(), "ne three");
+        let before = |text: &Text| text.unravel(&Version::new()).0;
+        assert_eq!(before(&taken_over), "\u{fffd}ne \u{fffd}\u{fffd}\u{fffd}\u{fffd}three");
+        taken_over.note_deletions(&former);
+        assert_eq!(before(&taken_over), "one two three");
+        assert_eq!(taken_over.content(), "ne three");
+    }
 }
