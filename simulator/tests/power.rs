@@ -110,6 +110,29 @@ fn last_writers_get_over_lost_memory_in_every_network() {
     }
 }
 
+/// Peers believed that whoever lost its memory still had what it had told them itself, and took for confirmed what followed on what it had forgotten.
+#[test]
+fn revision_trees_get_over_lost_memory_in_every_network() {
+    let networks: [(&[&str], &[u64]); 5] = [
+        (&["transport.kind=datagram"], &[35, 38, 41, 47]),
+        (&[], &[29, 38, 41, 44]),
+        (&["topology.kind=tree", "transport.kind=datagram"], &[39]),
+        (&["topology.kind=tree"], &[7, 47]),
+        (&["topology.kind=ring"], &[1, 2]),
+    ];
+    for (overrides, seeds) in networks {
+        let mut scenario = built_in("small", overrides);
+        for group in &mut scenario.groups {
+            group.power_losses = Some(Crashes { mean_ns: 10 * MINUTE, restart_ns: 20 * SECOND });
+            group.device.storage.durability = UNSAFE;
+        }
+        for seed in seeds {
+            let row = trial(&scenario, strategy("revision-tree"), *seed).result.row;
+            assert_eq!(row.status, Status::Ok, "seed {seed} {overrides:?}: {}", row.reason);
+        }
+    }
+}
+
 /// What a device holds after a loss of power is told by its journal alone: edits synced before are kept, later ones are gone wherever
 /// they had not been sent.
 #[test]
