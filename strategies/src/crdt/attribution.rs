@@ -197,7 +197,10 @@ impl Attribution {
                         break;
                     }
                 }
-            } else if until > skip {
+            } else if until > skip
+                && (from >= skip || self.of(first.plus(skip - 1)) == Some(entry.first))
+            {
+                // Behind its last dot there may be some that stem from no edit, or from one of which nobody needs to be told any more.
                 let from = from.max(skip);
                 if self.note(first.plus(from), until - from, entry.first) {
                     arrived(entry.first);
@@ -297,6 +300,16 @@ mod tests {
         there.take(dot(2), (3, 0), 100, &ids, |id| arrived.push(id.sequence));
         there.take(dot(2), (9, 3), 100, &ids, |id| arrived.push(id.sequence));
         assert_eq!(arrived, [11, 12, 13, 20], "a prefix that is known already is passed over");
+    }
+
+    #[test]
+    fn an_edit_ends_where_dots_without_ids_follow_one_that_is_known() {
+        let mut there = typed();
+        let ids = [CargoIds { element: 3, first: id(13), count: 1 }];
+        let mut arrived = Vec::new();
+        // Dots 4 to 7 stem from it. What is known of 8 to 10 is not said again, and 11 stems from no edit.
+        there.take(dot(1), (11, 10), 0, &ids, |id| arrived.push(id.sequence));
+        assert_eq!((arrived, there.of(dot(11))), (vec![], None));
     }
 
     #[test]

@@ -104,8 +104,6 @@ fn random_histories_with_members_that_come_and_go_lose_no_letter() {
             let transport = if seed % 3 < 2 { Transport::Session } else { Transport::Datagram };
             let label = format!("{}, seed {seed}, {shape:?}, {transport:?}", strategy.name);
             let mut world = World::new(strategy, 4, shape, transport);
-            // Open: edits that two returning members make again can be reported twice. Here the document is judged.
-            world.doubles_reports = true;
             let mut letters = 0;
             for round in 0..rng.random_range(20..120) {
                 for _ in 0..6 {

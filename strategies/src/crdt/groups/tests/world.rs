@@ -79,8 +79,6 @@ pub struct World {
     reported: Vec<BTreeSet<EditId>>,
     conflicted: Vec<BTreeSet<Cell>>,
     changes: u64,
-    /// Whether an edit that is made again may be reported more than once.
-    pub doubles_reports: bool,
 }
 
 impl World {
@@ -102,7 +100,6 @@ impl World {
             reported: vec![start; count],
             conflicted: vec![BTreeSet::new(); count],
             changes: 0,
-            doubles_reports: false,
         };
         for me in 0..count {
             let replica = world.seated(me, |seat| strategy.create(seat));
@@ -161,7 +158,7 @@ impl World {
                     match change {
                         Change::Applied { edit } => {
                             let is_new = self.reported[me].insert(edit);
-                            assert!(is_new || self.doubles_reports, "{edit} is applied twice");
+                            assert!(is_new, "{edit} is applied twice");
                         }
                         Change::Replaced { edit, .. } => drop(self.reported[me].remove(&edit)),
                         Change::Conflicted { cell, .. } => drop(self.conflicted[me].insert(cell)),
