@@ -24,11 +24,14 @@ const ANSWERS: u64 = 256;
 const COVERS: u64 = 512;
 const REBASE: u64 = 1024;
 const PROBE: u64 = 2048;
-const ALL: u64 = 4095;
+const LIFE: u64 = 4096;
+const ALL: u64 = 8191;
 
 /// Everything in a message but what it brings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
+    /// In which of its lives the sender is. Datagrams from a life that is over may come late.
+    pub life: u32,
     /// All that the sender has.
     pub version: Option<Version>,
     /// The sender wants the receiver's version in return; only with its own.
@@ -95,7 +98,10 @@ pub fn write_message(head: &Head, body: &Body<'_>) -> Option<Vec<u8>> {
         return None;
     }
     let mut writer = Writer::new();
-    writer.uint(flags);
+    writer.uint(flags | flag(head.life > 0, LIFE));
+    if head.life > 0 {
+        writer.uint(u64::from(head.life));
+    }
     if let Some(version) = &head.version {
         version.write(&mut writer);
     }
@@ -131,13 +137,17 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
     let flags = reader.uint()?;
     let has = |flag: u64| flags & flag != 0;
     let lacks_version = flags & (ASKS | RESETS | NUMBER) != 0 && !has(VERSION);
-    if flags == 0
+    if flags & !LIFE == 0
         || flags > ALL
         || lacks_version
         || has(COVERS) && !has(ANSWERS)
         || has(REBASE) && !has(STATE)
     {
         return Err(Malformed("unknown kind of message"));
+    }
+    let life = if has(LIFE) { reader.uint32()? } else { 0 };
+    if has(LIFE) && life == 0 {
+        return Err(Malformed("a first life is not named"));
     }
     let version = if has(VERSION) { Some(Version::read(&mut reader)?) } else { None };
     let mut number = |flag| if has(flag) { reader.uint().map(Some) } else { Ok(None) };
@@ -152,8 +162,8 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
         return Err(Malformed("changes come when differences are known"));
     }
     let (asks, resets, covers) = (has(ASKS), has(RESETS), has(COVERS));
-    let head = Head { version, asks, resets, number, answers, covers, ack, probe };
-    let life = if has(REBASE) { Some(Agent::read(&mut reader)?) } else { None };
+    let head = Head { life, version, asks, resets, number, answers, covers, ack, probe };
+    let over = if has(REBASE) { Some(Agent::read(&mut reader)?) } else { None };
     let is_empty = reader.is_empty();
     let brought = match flags & (DELTAS | OPERATIONS | STATE) {
         0 => Brought::Deltas(Vec::new()),
@@ -163,7 +173,7 @@ pub fn read_message(bytes: &[u8]) -> Result<(Head, Brought), Malformed> {
             let entries = operations.into_iter().map(|(delta, saw)| Entry { delta, saw });
             Brought::Operations(entries.collect())
         }
-        STATE => Brought::State(reader.raw(reader.remaining())?.to_vec(), life),
+        STATE => Brought::State(reader.raw(reader.remaining())?.to_vec(), over),
         _ => return Err(Malformed("a message brings two things")),
     };
     let nothing = match &brought {

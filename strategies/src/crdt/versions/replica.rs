@@ -27,6 +27,8 @@ use crate::wire::Writer;
 pub struct Peer {
     /// Its name.
     pub id: ReplicaId,
+    /// In which of its lives it is, as far as it told.
+    pub life: u32,
     /// What it is known to have.
     pub acked: Version,
     /// What it has, or gets if the session lasts; under [`Protocol::Scuttlebutt`] what it has or has been told of.
@@ -179,6 +181,7 @@ impl VersionReplica {
             Body::State(&state, rebase)
         };
         head.resets |= peer.misled && head.version.is_some();
+        head.life = store.agent.incarnation();
         let Some(bytes) = write_message(&head, &body) else { return };
         out.work_bytes(bytes.len());
         out.send(peer.id, bytes, cargo);
@@ -194,7 +197,8 @@ impl VersionReplica {
     fn life(&self, peer: &Peer) -> Agent {
         let known = self.store.have.iter().chain(peer.acked.iter()).map(|(agent, _)| agent);
         let latest = known.filter(|agent| agent.replica() == peer.id).max();
-        latest.unwrap_or(Agent::new(peer.id, 0))
+        let told = Agent::new(peer.id, peer.life);
+        latest.map_or(told, |latest| latest.max(told))
     }
 
     /// The changes in the log that a peer lacks.
@@ -266,6 +270,11 @@ impl VersionReplica {
         {
             return Err(Malformed("digests belong to another protocol"));
         }
+        if head.life < self.peers[at].life {
+            // From a life that is over: what it did then and others lack it has done again.
+            return Ok(());
+        }
+        self.meet(at, head.life);
         if let Some(Probe::Begin { sender, .. }) = &head.probe {
             self.greet_again(from, &head, &mut std::iter::once(*sender));
         }
@@ -352,12 +361,7 @@ impl VersionReplica {
                 if self.greet_again(from, head, &mut authors) {
                     return Ok((Version::new(), Use::Forgotten));
                 }
-                let (told, used) = self.store.take_operations(entries, cargo, out);
-                // Datagrams come in any order: what waits for another is nothing to complain of.
-                let waits = used == Use::Gap
-                    && self.transport == Transport::Datagram
-                    && self.protocol == Protocol::Operations;
-                Ok((told, if waits { Use::All } else { used }))
+                Ok(self.store.take_operations(entries, cargo, out))
             }
             Brought::State(state, rebase) => {
                 let version = head.version.as_ref();
@@ -376,6 +380,18 @@ impl VersionReplica {
                 Ok((version.clone(), used))
             }
             _ => Err(Malformed("changes belong to another protocol")),
+        }
+    }
+
+    /// A peer speaks in this life. What it had in another one it may have no more, but for what it says.
+    fn meet(&mut self, at: usize, life: u32) {
+        let peer = &mut self.peers[at];
+        if life > peer.life {
+            peer.life = life;
+            (peer.acked, peer.sent) = (Version::new(), Version::new());
+            peer.cursor = self.store.log.start();
+            (peer.greeted, peer.met) = (false, false);
+            peer.exchanges.lose();
         }
     }
 
@@ -462,6 +478,7 @@ impl Peer {
     pub fn new(id: ReplicaId) -> Self {
         Peer {
             id,
+            life: 0,
             acked: Version::new(),
             sent: Version::new(),
             cursor: 0,
@@ -500,7 +517,8 @@ impl Replica for VersionReplica {
                 peer.exchanges.lose();
             }
             Input::Seat(change) => {
-                let (members, own) = (&mut self.store.members, self.store.agent.replica());
+                let own = self.store.agent.replica();
+                let members = &mut self.store.members;
                 match change {
                     SeatChange::Gone { replica } if replica != own => {
                         members.leave(replica, &self.store.have);

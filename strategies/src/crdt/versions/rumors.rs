@@ -52,7 +52,8 @@ impl VersionReplica {
             out.work(1 + saw.len() as u64);
             operations.push((delta, saw));
         }
-        let bytes = write_message(&Head::default(), &Body::Operations(operations));
+        let head = Head { life: store.agent.incarnation(), ..Head::default() };
+        let bytes = write_message(&head, &Body::Operations(operations));
         (bytes.expect("it brings something"), cargo)
     }
 

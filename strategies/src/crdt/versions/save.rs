@@ -113,6 +113,7 @@ fn operations<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<Operation<'a>
 
 fn save_peer(peer: &Peer, writer: &mut Writer) {
     writer.replica(peer.id);
+    writer.uint(u64::from(peer.life));
     peer.acked.write(writer);
     peer.sent.write(writer);
     writer.uint(peer.cursor);
@@ -150,7 +151,7 @@ pub fn restore(
         store.members.start_over();
     }
     let mut peers = Vec::new();
-    for _ in 0..reader.count(6)? {
+    for _ in 0..reader.count(7)? {
         let mut peer = restore_peer(&mut reader)?;
         if peer.cursor < store.log.start() || peer.cursor > store.log.end() {
             return Err(Malformed("a peer's position is out of range"));
@@ -256,6 +257,7 @@ fn restore_ids(reader: &mut Reader<'_>) -> Result<Vec<CargoIds>, Malformed> {
 
 fn restore_peer(reader: &mut Reader<'_>) -> Result<Peer, Malformed> {
     let mut peer = Peer::new(reader.replica()?);
+    peer.life = reader.uint32()?;
     peer.acked = Version::read(reader)?;
     peer.sent = Version::read(reader)?;
     peer.cursor = reader.uint()?;

@@ -188,6 +188,41 @@ fn one_that_was_gone_for_long_loses_nothing() {
     }
 }
 
+/// A replica that was presumed gone has made its edits again when a datagram from its old life arrives.
+#[test]
+fn what_comes_late_from_a_life_that_is_over_counts_for_nothing() {
+    for strategy in STRATEGIES {
+        let label = strategy.name();
+        let mut world = World::new(strategy, 3, Shape::Star, Transport::Datagram);
+        world.settle();
+        world.edit(1, add(PRECIOUS, 1));
+        world.settle();
+        tell_all(&mut world, 1, SeatChange::Gone { replica: ReplicaId(1) });
+        world.edit(1, add(PRECIOUS, 5));
+        world.edit(1, edit_text(PRECIOUS, 0, 0, "once"));
+        world.sync(1, 0);
+        let late = world.links.remove(&(1, 0)).expect("something to say");
+        tell_all(&mut world, 1, SeatChange::Back { replica: ReplicaId(1) });
+        world.sync(0, 1);
+        world.drain();
+        let from = ReplicaId(1);
+        for (bytes, cargo) in &late {
+            world.handle(0, Input::Receive { from, bytes, cargo });
+        }
+        world.settle();
+        for writer in [0, 2] {
+            world.edit(writer, put(1, "and so on"));
+            world.settle();
+        }
+        world.assert_converged(label);
+        world.assert_reports(label);
+        let shown = world.shown(0);
+        let content = |field| shown.get(cell(PRECIOUS, field)).map(Shown::first).cloned();
+        assert_eq!(content(1), Some(Content::Counter(6)), "{label}");
+        assert_eq!(content(3), Some(Content::Text("once".into())), "{label}");
+    }
+}
+
 fn history(world: &World, me: usize) -> u64 {
     world.replicas[me].footprint().history_bytes
 }
