@@ -238,9 +238,6 @@ fn nobody_is_watched_where_nobody_can_be_away_for_so_long() {
     assert_ne!(digest("30d"), digest("2min"), "else the test shows nothing");
 }
 
-/// Open: what it reports of a replica that is back after two minutes contradicts what it shows.
-const PRESUMES: &[&str] = &["gossip/rumor-only"];
-
 /// Whatever is said of whom and when, everybody shows the same in the end.
 #[test]
 fn strategies_bear_a_retention_of_two_minutes() {
@@ -253,7 +250,7 @@ fn strategies_bear_a_retention_of_two_minutes() {
         &["group.phone.kills=none", "topology.kind=mesh"],
     ] {
         let scenario = impatient(overrides);
-        for strategy in registry().iter().filter(|one| !PRESUMES.contains(&one.name())) {
+        for strategy in registry() {
             let expected = match unsupported(&scenario, &strategy.profile()) {
                 Some(_) => Status::Unsupported,
                 None => Status::Ok,
