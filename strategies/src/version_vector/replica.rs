@@ -118,6 +118,8 @@ impl VersionVectorReplica {
             if let Some(uplink) = &mut replica.uplink {
                 uplink.reborn(seat.incarnation);
             }
+            // Peers may have lost their memory, too, and told so what is forgotten here.
+            (0..replica.peers.len()).for_each(|at| replica.owe_all(at));
         }
         Ok(replica)
     }
@@ -323,12 +325,9 @@ impl VersionVectorReplica {
                 cells.into_iter().for_each(|cell| self.settle(cell));
             }
             Message::Ask { incarnation } => {
-                let at = self.peers.binary_search_by_key(&from, |peer| peer.id);
-                if let Ok(at) = at {
+                if let Ok(at) = self.peers.binary_search_by_key(&from, |peer| peer.id) {
                     out.work(self.cells.len() as u64);
-                    let written =
-                        self.cells.iter().filter(|(_, entry)| entry.object.vector.len() > 0);
-                    written.for_each(|(cell, _)| self.peers[at].owe(*cell));
+                    self.owe_all(at);
                 }
                 let heard = Message::Heard { incarnation }.encode(self.naming);
                 out.send(from, heard, Cargo::default());
@@ -348,6 +347,12 @@ impl VersionVectorReplica {
             }
         }
         Ok(())
+    }
+
+    /// A peer may have nothing of what it was sent.
+    fn owe_all(&mut self, at: usize) {
+        let written = self.cells.iter().filter(|(_, entry)| entry.object.vector.len() > 0);
+        written.for_each(|(cell, _)| self.peers[at].owe(*cell));
     }
 
     fn join(&mut self, from: ReplicaId, cell: Cell, incoming: Object, out: &mut Outbox) {

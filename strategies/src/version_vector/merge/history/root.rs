@@ -28,8 +28,8 @@ pub struct Root {
 }
 
 impl History {
-    /// Forgets what every member has. Returns the cost. While somebody `is_missing` who was a member, it is remembered which edits took something out of a set or
-    /// text: he must be told of them when he is back.
+    /// Forgets what every member has. Returns the cost. While somebody `is_missing` who was a member, or lacks it, it is remembered which edits took
+    /// something out of a set or text: he must be told of them.
     pub fn settle(&mut self, members: &BTreeSet<ReplicaId>, is_missing: bool) -> u64 {
         // Mostly somebody lacks all of them, or nobody any.
         if members.iter().any(|member| self.line.lacking(*member) == self.line.len()) {
@@ -43,17 +43,17 @@ impl History {
         }
         let graph = self.graph();
         if let Some(at) = stable.into_iter().find(|at| graph.divides(*at + 1)) {
-            self.move_root(at, &graph, is_missing);
+            self.move_root(at, &graph, members, is_missing);
         }
         (self.line.len() + 1) as u64
     }
 
     /// Somebody else has this root: it becomes the root here, if it is here and everything else either led to it or follows it.
-    pub fn follow_root(&mut self, dot: Dot, is_missing: bool) {
+    pub fn follow_root(&mut self, dot: Dot, members: &BTreeSet<ReplicaId>, is_missing: bool) {
         let Some(place) = self.place(dot).filter(|place| *place > 0) else { return };
         let graph = self.graph();
         if graph.divides(place) {
-            self.move_root(place - 1, &graph, is_missing);
+            self.move_root(place - 1, &graph, members, is_missing);
         }
     }
 
@@ -78,7 +78,13 @@ impl History {
         Some(Root { dot, events, edit, vector, state, pieces, pieces_kept, removals })
     }
 
-    fn move_root(&mut self, at: usize, graph: &Graph, is_missing: bool) {
+    fn move_root(
+        &mut self,
+        at: usize,
+        graph: &Graph,
+        members: &BTreeSet<ReplicaId>,
+        is_missing: bool,
+    ) {
         let state = self.state(at + 1).into_owned();
         let Node { new: NewNode { dot, edit, .. }, events, .. } = self.line[at];
         let past = graph.past(&[at + 1]);
@@ -99,7 +105,9 @@ impl History {
             if deleted.contains(&node.dot) {
                 continue;
             }
-            if is_missing && node.step.takes_out() {
+            // Who has another root may have taken one for gone who is back meanwhile.
+            let is_told = || !is_missing && members.iter().all(|member| node.is_held(*member));
+            if node.step.takes_out() && !is_told() {
                 self.root.removals.extend(&node.also);
                 self.root.removals.insert(node.edit);
             }

@@ -276,7 +276,7 @@ impl MergeReplica {
                 node
             })
             .collect();
-        history.follow_root(root, is_missing);
+        history.follow_root(root, &self.members, is_missing);
         let mut push_root = false;
         let mut adopted = None;
         let mut pieces_there = Lineage::new();
@@ -413,7 +413,7 @@ impl MergeReplica {
             let Some(history) = self.cells.get_mut(&cell) else { continue };
             out.work(1 + history.settle(&self.members, is_missing));
             if let Some(root) = remark.root {
-                history.follow_root(root, is_missing);
+                history.follow_root(root, &self.members, is_missing);
             }
         }
     }
