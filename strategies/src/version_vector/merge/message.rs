@@ -427,12 +427,12 @@ fn full_of(history: &History) -> Full {
 impl Full {
     /// The root that it describes.
     pub fn into_root(self, dot: Dot, names: RootNames, known: &History) -> Root {
-        let RootNames { stands_on, pieces, removals } = names;
+        let RootNames { stands_on, pieces, removals, deletions } = names;
         let Full { events, edit, vector, content } = self;
         let pieces = known.name_pieces(&pieces);
         let pieces_kept = pieces.len();
         let state = State { content: Arc::new(content), stands_on };
-        Root { dot, events, edit, vector, state, pieces, pieces_kept, removals }
+        Root { dot, events, edit, vector, state, pieces, pieces_kept, removals, deletions }
     }
 }
 
@@ -442,18 +442,19 @@ pub struct RootNames {
     pub stands_on: Lineage,
     pub pieces: Lineage,
     pub removals: Lineage,
+    pub deletions: Lineage,
 }
 
 impl RootNames {
     /// Takes them from a message's cargo.
     pub fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Self {
-        let [stands_on, pieces, removals] = [(); 3].map(|()| unload(next_element, ids));
-        RootNames { stands_on, pieces, removals }
+        let [stands_on, pieces, removals, deletions] = [(); 4].map(|()| unload(next_element, ids));
+        RootNames { stands_on, pieces, removals, deletions }
     }
 }
 
 /// What somebody is sent of a cell, and the edits behind it as cargo: those that a root in full stands on, those that brought what is in
-/// it, and for each node the earlier ones that went into it.
+/// it, took something out or deleted it, and for each node the earlier ones that went into it.
 pub fn part_for(
     history: &History,
     to: ReplicaId,
@@ -471,6 +472,7 @@ pub fn part_for(
         load(&history.root.state.stands_on, next_element, cargo);
         load(&pieces, next_element, cargo);
         load(&history.root.removals, next_element, cargo);
+        load(&history.root.deletions, next_element, cargo);
         cargo.elements += 1;
         cargo.content_bytes += full.content.bytes();
     }

@@ -18,6 +18,8 @@ pub struct Came {
     pub adopted: bool,
     /// Edits that brought what is in it, and were not known.
     pub pieces: Vec<EditId>,
+    /// Deletions that led to it.
+    pub deletions: Vec<EditId>,
     /// Edits that were left out since they do not follow it.
     pub left_out: Vec<EditId>,
 }
@@ -86,6 +88,11 @@ pub fn report_news(
             out.change(Change::Replaced { edit, by });
         }
     };
+    for edit in &came.deletions {
+        if deletes.is_new(*edit) {
+            out.change(Change::Applied { edit: *edit });
+        }
+    }
     let mut new = Lineage::new();
     for (edit, also, clears) in &came.nodes {
         if *clears {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// Writes all of a cell.
 pub fn save_history(history: &History, out: &mut Writer) {
-    let Root { dot, events, edit, vector, state, pieces, pieces_kept, removals } = &history.root;
+    let Root { dot, events, edit, vector, state, pieces, pieces_kept, removals, deletions } =
+        &history.root;
     encode_dot(*dot, out);
     out.uint(*events);
     out.edit_id(*edit);
@@ -29,6 +30,7 @@ pub fn save_history(history: &History, out: &mut Writer) {
     }
     out.count(*pieces_kept);
     removals.write(out);
+    deletions.write(out);
     history.vector.encode(out);
     let nodes: Vec<NewNode> = history
         .line
@@ -62,10 +64,11 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
         pieces.push((edit, if known { Some(bytes.value()?) } else { None }));
     }
     let pieces_kept = usize::try_from(bytes.uint()?).map_err(|_| Malformed("out of range"))?;
-    let removals = Lineage::read(bytes)?;
+    let (removals, deletions) = (Lineage::read(bytes)?, Lineage::read(bytes)?);
     history.vector.join(&vector);
     history.line = Line::new(dot);
-    history.root = Root { dot, events, edit, vector, state, pieces, pieces_kept, removals };
+    history.root =
+        Root { dot, events, edit, vector, state, pieces, pieces_kept, removals, deletions };
     let all = Vector::decode(bytes)?;
     let nodes = decode_nodes(dot, bytes)?;
     for mut node in nodes {

@@ -85,6 +85,7 @@ impl History {
             pieces: Vec::new(),
             pieces_kept: 0,
             removals: Lineage::new(),
+            deletions: Lineage::new(),
         };
         let line = Line::new(root.dot);
         History { kind, vector: Vector::default(), root, line, view: View::default() }

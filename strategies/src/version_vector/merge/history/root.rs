@@ -1,7 +1,6 @@
 //! What every member has is forgotten, but for what it led to.
 
 use super::super::graph::Graph;
-use super::super::step::Step;
 use super::super::three_way::State;
 use super::History;
 use super::line::{NewNode, Node};
@@ -25,11 +24,13 @@ pub struct Root {
     pub pieces_kept: usize,
     /// For reports only: edits that took something out of a set or text and are remembered.
     pub removals: Lineage,
+    /// For reports only: deletions of the record that are remembered.
+    pub deletions: Lineage,
 }
 
 impl History {
-    /// Forgets what every member has. Returns the cost. While somebody `is_missing` who was a member, or lacks it, it is remembered which edits took
-    /// something out of a set or text: he must be told of them.
+    /// Forgets what every member has. Returns the cost. While somebody `is_missing` who was a member, or lacks it, it is remembered which edits deleted
+    /// the record, or took something out of a set or text: he must be told of them.
     pub fn settle(&mut self, members: &BTreeSet<ReplicaId>, is_missing: bool) -> u64 {
         // Mostly somebody lacks all of them, or nobody any.
         if members.iter().any(|member| self.line.lacking(*member) == self.line.len()) {
@@ -65,6 +66,7 @@ impl History {
         let mut vector = self.root.vector.clone();
         let mut pieces = self.root.pieces.clone();
         let mut removals = self.root.removals.clone();
+        let mut deletions = self.root.deletions.clone();
         for led in self.graph().past(&[place]).iter().filter(|place| *place > 0) {
             let node = &self.line[led - 1];
             vector.raise(node.dot);
@@ -72,10 +74,15 @@ impl History {
                 removals.extend(&node.also);
                 removals.insert(node.edit);
             }
+            if node.clears() {
+                deletions.insert(node.edit);
+            }
             pieces.extend(node.step.inserted().into_iter().map(|piece| (node.edit, Some(piece))));
         }
         let pieces_kept = pieces.len();
-        Some(Root { dot, events, edit, vector, state, pieces, pieces_kept, removals })
+        let root =
+            Root { dot, events, edit, vector, state, pieces, pieces_kept, removals, deletions };
+        Some(root)
     }
 
     fn move_root(
@@ -88,10 +95,10 @@ impl History {
         let state = self.state(at + 1).into_owned();
         let Node { new: NewNode { dot, edit, .. }, events, .. } = self.line[at];
         let past = graph.past(&[at + 1]);
-        // What a deletion took, it took knowingly, and nobody is told of that any more.
+        // What a deletion took, it took knowingly: whoever is told of the deletion is told enough.
         let mut deleted = BTreeSet::new();
         for place in past.iter().filter(|place| *place > 0) {
-            if self.line[place - 1].step == Step::Clear {
+            if self.line[place - 1].clears() {
                 deleted.extend(graph.past(&[place]).iter().map(|before| self.dot_at(before)));
             }
         }
@@ -102,11 +109,14 @@ impl History {
         }
         for node in self.line.take_past(&past) {
             self.root.vector.raise(node.dot);
+            // Who has another root may have taken one for gone who is back meanwhile.
+            let is_told = || !is_missing && members.iter().all(|member| node.is_held(*member));
+            if node.clears() && !is_told() {
+                self.root.deletions.insert(node.edit);
+            }
             if deleted.contains(&node.dot) {
                 continue;
             }
-            // Who has another root may have taken one for gone who is back meanwhile.
-            let is_told = || !is_missing && members.iter().all(|member| node.is_held(*member));
             if node.step.takes_out() && !is_told() {
                 self.root.removals.extend(&node.also);
                 self.root.removals.insert(node.edit);
@@ -141,7 +151,8 @@ impl History {
     pub fn known_pieces(&self) -> BTreeSet<EditId> {
         let line = self.line.iter().flat_map(|node| node.also.iter().chain([node.edit]));
         let root = self.root.pieces.iter().map(|(edit, _)| *edit);
-        root.chain(self.root.removals.iter()).chain(line).collect()
+        let took = self.root.removals.iter().chain(self.root.deletions.iter());
+        root.chain(took).chain(line).collect()
     }
 
     /// Edits with what they brought, as far as that is known here.

@@ -152,6 +152,9 @@ impl MergeReplica {
         for (cell, kind) in cells_of(edit, &self.schema, shows) {
             self.edit_cell(cell, kind, id, edit, out);
         }
+        if let Edit::Delete { .. } = edit {
+            self.deletes.is_new(id);
+        }
     }
 
     fn edit_cell(
@@ -279,10 +282,11 @@ impl MergeReplica {
         history.follow_root(root, &self.members, is_missing);
         let mut push_root = false;
         let mut adopted = None;
-        let mut pieces_there = Lineage::new();
+        let (mut pieces_there, mut deletions) = (Lineage::new(), Lineage::new());
         let full = full.map(|(full, names)| {
             pieces_there.clone_from(&names.pieces);
             pieces_there.extend(&names.removals);
+            deletions.clone_from(&names.deletions);
             full.into_root(root, names, history)
         });
         match (history.place(root), full) {
@@ -305,6 +309,7 @@ impl MergeReplica {
                 let new =
                     |edit: &EditId| edit.origin != ReplicaId::GENESIS && !known.contains(edit);
                 news.pieces = pieces_there.iter().filter(new).collect();
+                news.deletions = deletions.iter().filter(new).collect();
                 adopted = Some(history.adopt(full, std::mem::take(&mut nodes), me, &mut work));
             }
             (None, _) => needs_root = !history.root.vector.covers(root),
