@@ -1,6 +1,6 @@
 //! Where two have another root: somebody was away for so long that the others went on without him.
 
-use super::history::{History, Line, NewNode, Node, Root, Taken};
+use super::history::{History, Line, Name, NewNode, Node, Root, Taken};
 use super::step::Step;
 use crate::document::{Content, EditId, FieldKind};
 use crate::lineage::Lineage;
@@ -74,7 +74,8 @@ impl History {
                 let after = after.unwrap_or_else(|| before.clone());
                 let change = (&*before, &*after);
                 if let Some((parents, step)) = self.redo(node, step, change, &made, work) {
-                    let name = (node.edit, node.also.clone());
+                    let NewNode { edit, also, brought, .. } = node.new.clone();
+                    let name = Name { edit, also, brought };
                     made.insert(node.dot, self.mint(actor, name, parents, step, work));
                     self.look_at(work);
                 }
@@ -127,7 +128,7 @@ impl History {
             }
             _ => (Vec::new(), Step::Set(left.clone())),
         };
-        self.mint(actor, (old.edit, Lineage::new()), parents, step, work);
+        self.mint(actor, Name::of(old.edit), parents, step, work);
         self.look_at(work);
     }
 

@@ -1,6 +1,6 @@
 //! What replicas say to each other.
 
-use super::history::{History, NewNode, Node, Root};
+use super::history::{History, Name, NewNode, Node, Root};
 use super::step::Step;
 use super::three_way::State;
 use crate::contract::{Cargo, CargoIds, Malformed};
@@ -274,6 +274,8 @@ fn decode_part(bytes: &mut Reader<'_>) -> Result<Part, Malformed> {
     Ok(Part { root, full, nodes: decode_nodes(root, bytes)? })
 }
 
+/// Some of its dots before it name what it was before later edits went into it.
+const GROWN: u8 = 1 << 4;
 /// The edit is somebody else's: what an older root said, kept beside a later one.
 const FOREIGN: u8 = 1 << 5;
 /// Some of its dots before it stand for nothing.
@@ -289,11 +291,15 @@ pub fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
         encode_dot(node.dot, out);
         let straight = node.parents == [before];
         let foreign = node.edit.origin != node.dot.actor.replica;
-        let flags = [(foreign, FOREIGN), (node.skips > 0, SKIPS), (straight, STRAIGHT)];
+        let (grown, skips) = (node.grown > 0, node.skips > 0);
+        let flags = [(grown, GROWN), (foreign, FOREIGN), (skips, SKIPS), (straight, STRAIGHT)];
         let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum();
         out.byte(flags);
-        if node.skips > 0 {
+        if skips {
             out.uint(node.skips);
+        }
+        if grown {
+            out.uint(node.grown);
         }
         if !straight {
             out.count(node.parents.len());
@@ -332,12 +338,16 @@ pub fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, M
             return Err(Malformed("an edit by nobody, or twice"));
         }
         let flags = bytes.byte()?;
-        if flags & !(FOREIGN | SKIPS | STRAIGHT) != 0 {
+        if flags & !(GROWN | FOREIGN | SKIPS | STRAIGHT) != 0 {
             return Err(Malformed("unknown flag of an edit"));
         }
         let skips = if flags & SKIPS != 0 { bytes.uint()? } else { 0 };
         if skips >= dot.counter || (skips == 0) != (flags & SKIPS == 0) {
             return Err(Malformed("more dots left out than there were"));
+        }
+        let grown = if flags & GROWN != 0 { bytes.uint()? } else { 0 };
+        if grown >= dot.counter - skips || (grown == 0) != (flags & GROWN == 0) {
+            return Err(Malformed("grown from more dots than there were"));
         }
         let before = nodes.last().map_or(root, |node| node.dot);
         let parents = if flags & STRAIGHT != 0 {
@@ -363,8 +373,20 @@ pub fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, M
             }
             holders.push(holder);
         }
-        let (also, step, sent) = (Lineage::new(), Step::decode(bytes)?, true);
-        nodes.push(NewNode { dot, skips, edit, also, parents, step, holders, sent });
+        let Name { edit, also, brought } = Name::of(edit);
+        let (step, sent) = (Step::decode(bytes)?, true);
+        nodes.push(NewNode {
+            dot,
+            skips,
+            grown,
+            edit,
+            also,
+            brought,
+            parents,
+            step,
+            holders,
+            sent,
+        });
     }
     Ok(nodes)
 }
@@ -404,8 +426,10 @@ pub fn outgoing(history: &History, node: &Node, from: ReplicaId) -> NewNode {
     NewNode {
         dot: node.dot,
         skips: node.skips,
+        grown: node.grown,
         edit: node.edit,
         also: Lineage::new(),
+        brought: Vec::new(),
         parents: node.parents.clone(),
         step: history.step(node),
         holders: node.holders.iter().filter(known).copied().collect(),
@@ -479,6 +503,12 @@ pub fn part_for(
     let mut nodes = Vec::new();
     for node in history.lacking((!in_full).then_some(to)) {
         load(&node.also, next_element, cargo);
+        if !node.also.is_empty() {
+            // Of each word or element, which of these edits brought it.
+            for edit in node.attributed() {
+                load(&edit.map_or_else(Lineage::new, Lineage::of), next_element, cargo);
+            }
+        }
         let node = outgoing(history, node, from);
         cargo.elements += 1;
         cargo.content_bytes += node.step.content_bytes();
@@ -492,8 +522,19 @@ fn load(lineage: &Lineage, next_element: &mut usize, cargo: &mut Cargo) {
     *next_element += 1;
 }
 
+/// Takes the edits behind a node from a message's cargo.
+pub fn unload_node(node: &mut NewNode, next_element: &mut usize, ids: &mut &[CargoIds]) {
+    node.also = unload(next_element, ids);
+    if !node.also.is_empty() {
+        for piece in node.step_tokens() {
+            let by = unload(next_element, ids);
+            node.brought.extend(by.iter().next().map(|edit| (edit, piece)));
+        }
+    }
+}
+
 /// Takes the next element's edits from a message's cargo, whatever it holds.
-pub fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Lineage {
+fn unload(next_element: &mut usize, ids: &mut &[CargoIds]) -> Lineage {
     let element = *next_element;
     *next_element += 1;
     let mut ranges = Vec::new();
@@ -519,8 +560,10 @@ mod tests {
         let node = |dot: Dot, parents: Vec<Dot>, step| NewNode {
             dot,
             skips: 0,
+            grown: 0,
             edit: EditId { origin: dot.actor.replica, sequence: 300 },
             also: Lineage::new(),
+            brought: Vec::new(),
             parents,
             step,
             holders: vec![ReplicaId(0), ReplicaId(7)],
@@ -535,7 +578,7 @@ mod tests {
             node(dot(1, 1), vec![root], Step::Put("v".into())),
             node(dot(2, 5), vec![root], Step::Add(-4)),
             node(dot(2, 6), vec![dot(1, 1), dot(2, 5)], change),
-            NewNode { skips: 3, ..node(reborn, vec![], splice) },
+            NewNode { skips: 3, grown: 5, ..node(reborn, vec![], splice) },
             NewNode { edit: foreign, ..node(dot(2, 7), vec![], Step::Put("w".into())) },
             node(dot(9, 1), vec![dot(8, 1)], Step::Clear),
             node(dot(9, 2), vec![dot(9, 1)], Step::Set(Content::Counter(5))),

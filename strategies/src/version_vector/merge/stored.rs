@@ -44,6 +44,11 @@ pub fn save_history(history: &History, out: &mut Writer) {
     for node in history.line.iter() {
         out.byte(u8::from(node.sent));
         node.also.write(out);
+        out.count(node.brought.len());
+        for (edit, piece) in &node.brought {
+            out.edit_id(*edit);
+            out.str(piece.as_str());
+        }
     }
 }
 
@@ -74,6 +79,9 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     for mut node in nodes {
         node.sent = bytes.byte()? == 1;
         node.also = Lineage::read(bytes)?;
+        for _ in 0..bytes.count(3)? {
+            node.brought.push((bytes.edit_id()?, bytes.value()?));
+        }
         if !node.step.fits(history.kind) {
             return Err(Malformed("a step of another kind than its field"));
         }

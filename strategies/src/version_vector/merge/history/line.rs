@@ -4,11 +4,26 @@
 use super::super::graph::Places;
 use super::super::step::Step;
 use super::super::three_way::State;
-use crate::document::{EditId, ReplicaId};
+use crate::document::{EditId, ReplicaId, Value};
 use crate::lineage::Lineage;
 use crate::version_vector::vector::Dot;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+
+/// Which edits a node stands for.
+#[derive(Clone, Debug)]
+pub struct Name {
+    pub edit: EditId,
+    pub also: Lineage,
+    pub brought: Vec<(EditId, Value)>,
+}
+
+impl Name {
+    /// A single edit.
+    pub fn of(edit: EditId) -> Self {
+        Name { edit, also: Lineage::new(), brought: Vec::new() }
+    }
+}
 
 /// An edit before it has its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,9 +31,14 @@ pub struct NewNode {
     pub dot: Dot,
     /// How many of its actor's dots before it were given up and stand for nothing.
     pub skips: u64,
+    /// How many of its actor's dots right before it name what it was before its author's later edits went into it. Who has lost its memory may
+    /// have told one of them, and know only of an earlier one.
+    pub grown: u64,
     pub edit: EditId,
     /// For reports only: earlier edits of the same author that went into it before anybody else saw them.
     pub also: Lineage,
+    /// For reports only: what each of them brought into a set or text, where there are several. Of a single one it is in its step.
+    pub brought: Vec<(EditId, Value)>,
     /// What its author had seen last, in order. Nothing where he had seen nothing of what is here.
     pub parents: Vec<Dot>,
     /// See [`super::History::step`].
@@ -30,6 +50,44 @@ pub struct NewNode {
 }
 
 impl NewNode {
+    /// Whether a dot names it, or what it was before later edits went into it.
+    pub fn covers(&self, dot: Dot) -> bool {
+        let Dot { actor, counter } = self.dot;
+        dot.actor == actor && (counter - self.grown..=counter).contains(&dot.counter)
+    }
+
+    /// Whether a node is what it was before later edits went into it.
+    pub fn grew_from(&self, node: &NewNode) -> bool {
+        let first = |node: &NewNode| node.dot.counter - node.grown;
+        self.dot != node.dot && self.covers(node.dot) && first(self) == first(node)
+    }
+
+    /// The words or elements that it brought into a set or text, and which edit brought them.
+    pub fn pieces(&self) -> Vec<(EditId, Value)> {
+        if !self.also.is_empty() {
+            return self.brought.clone();
+        }
+        self.step.inserted().into_iter().map(|piece| (self.edit, piece)).collect()
+    }
+
+    /// Which of several edits brought each word or element of its step, as far as one of them did.
+    pub fn attributed(&self) -> Vec<Option<EditId>> {
+        let by = |token: &Value| {
+            let has = |piece: &Value| piece == token || words(piece).contains(token);
+            self.brought.iter().rfind(|(_, piece)| has(piece)).map(|(edit, _)| *edit)
+        };
+        self.step_tokens().iter().map(by).collect()
+    }
+
+    /// The words or elements of its step.
+    pub fn step_tokens(&self) -> Vec<Value> {
+        let pieces = self.step.inserted();
+        match self.step {
+            Step::Splice { .. } => pieces.iter().flat_map(words).collect(),
+            _ => pieces,
+        }
+    }
+
     /// Whether it deletes the record.
     pub fn clears(&self) -> bool {
         self.step == Step::Clear
@@ -186,12 +244,19 @@ impl Line {
         (node.step, node.sent) = (step, true);
     }
 
-    /// A later edit of its author goes into one of them. Returns what it has made of the cell so far.
-    pub fn grow(&mut self, at: usize, id: EditId, step: Step) -> &mut State {
+    /// A later edit of its author goes into the only one that nothing follows, which gets the next dot. Returns what it has made of the cell so far.
+    pub fn grow(&mut self, at: usize, id: EditId, next: &Step, step: Step) -> &mut State {
         let Node { new, state, .. } = &mut self.nodes[at];
         self.edits.insert(id);
+        if new.also.is_empty() {
+            new.brought = new.pieces();
+        }
+        new.brought.extend(next.inserted().into_iter().map(|piece| (id, piece)));
         new.also.insert(new.edit);
         (new.edit, new.step) = (id, step);
+        new.dot.counter += 1;
+        new.grown += 1;
+        self.heads = vec![new.dot];
         state.as_mut().expect("nothing follows it")
     }
 
@@ -222,6 +287,10 @@ impl Line {
         self.held.retain(|_, count| *count > 0);
         gone
     }
+}
+
+fn words(text: &Value) -> Vec<Value> {
+    text.as_str().split_whitespace().map(Value::from).collect()
 }
 
 /// Adds a holder; true where it was none.

@@ -17,7 +17,7 @@ mod line;
 mod merging;
 mod root;
 
-pub use line::{Line, NewNode, Node};
+pub use line::{Line, Name, NewNode, Node};
 pub use root::Root;
 
 use super::graph::Graph;
@@ -241,13 +241,15 @@ impl History {
         let ([place], next) = (heads.as_slice(), Step::of(edit)) else { return false };
         let Some(at) = place.checked_sub(1) else { return false };
         let node = &self.line[at];
-        if node.sent || node.dot.actor != actor {
+        let is_last = node.dot.counter == self.vector.get(actor);
+        if node.sent || node.dot.actor != actor || !is_last {
             return false;
         }
         let Some(step) = node.step.then(&next) else { return false };
         // What is shown is this content, which is not to be copied.
         self.view = View::default();
-        let state = self.line.grow(at, id, step);
+        self.vector.increment(actor);
+        let state = self.line.grow(at, id, &next, step);
         *work += next.work(state.content.bytes() as usize);
         Arc::make_mut(&mut state.content).apply(edit);
         match self.kind {
@@ -297,7 +299,7 @@ impl History {
             self.keep_open(&mut parents, seen);
         }
         let parents = parents.iter().map(|place| self.dot_at(*place)).collect();
-        self.mint(actor, (id, Lineage::new()), parents, Step::of(edit), &mut work);
+        self.mint(actor, Name::of(id), parents, Step::of(edit), &mut work);
         self.look_at(&mut work);
         work
     }
@@ -317,7 +319,7 @@ impl History {
     pub(super) fn mint(
         &mut self,
         actor: Actor,
-        (edit, also): (EditId, Lineage),
+        Name { edit, also, brought }: Name,
         mut parents: Vec<Dot>,
         step: Step,
         work: &mut u64,
@@ -335,7 +337,9 @@ impl History {
         };
         let holders = vec![actor.replica];
         let sent = false;
-        self.add(NewNode { dot, skips, edit, also, parents, step, holders, sent }, work);
+        let grown = 0;
+        let node = NewNode { dot, skips, grown, edit, also, brought, parents, step, holders, sent };
+        self.add(node, work);
         dot
     }
 
@@ -354,22 +358,68 @@ impl History {
 
     /// Whether an edit is here, or led to the root.
     pub fn has_seen(&self, dot: Dot) -> bool {
-        self.root.vector.covers(dot) || self.place(dot).is_some()
+        self.root.vector.covers(dot) || self.stands_for(dot).is_some()
+    }
+
+    /// The node that a dot names, or that what it names has become since.
+    fn stands_for(&self, dot: Dot) -> Option<&Node> {
+        self.line.iter().rfind(|node| node.covers(dot))
+    }
+
+    /// What a node from somebody else was before later edits went into it, where that is here: its author lost its memory and told both.
+    pub fn before_it_grew(&self, node: &NewNode) -> Option<&Node> {
+        let here = || self.line.iter().rfind(|here| node.grew_from(here));
+        if node.grown > 0 { here() } else { None }
+    }
+
+    /// A node takes the place of what it was before later edits went into it, and whatever followed that follows it.
+    fn regrow(&mut self, before: Dot, node: NewNode, work: &mut u64) {
+        let old = std::mem::replace(&mut self.line, Line::new(self.root.dot));
+        *work += old.len() as u64;
+        let after = node.dot;
+        let mut node = Some(node);
+        for mut other in old.iter().map(|other| other.new.clone()) {
+            if other.dot == before {
+                other = node.take().expect("a dot is here once");
+            }
+            other.parents.iter_mut().filter(|parent| **parent == before).for_each(|parent| {
+                *parent = after;
+            });
+            other.parents.sort_unstable();
+            self.add(other, work);
+        }
     }
 
     /// Takes in a node that somebody else sent; it is shown after the next [`History::look_at`].
-    pub fn take(&mut self, node: NewNode, work: &mut u64) -> Taken {
+    pub fn take(&mut self, mut node: NewNode, work: &mut u64) -> Taken {
         if self.vector.covers(node.dot) {
             let Some(place) = self.place(node.dot) else {
-                let led = self.root.vector.covers(node.dot);
-                return if led { Taken::Known } else { Taken::LeftOut };
+                // Who has what it was before it grew has not all of it.
+                return if self.has_seen(node.dot) { Taken::Known } else { Taken::LeftOut };
             };
             if place > 0 {
                 node.holders.iter().for_each(|holder| self.line.hold(place - 1, *holder));
             }
             return Taken::Known;
         }
-        let next = self.vector.get(node.dot.actor).saturating_add(1).saturating_add(node.skips);
+        for parent in &mut node.parents {
+            if self.place(*parent).is_none()
+                && let Some(grown) = self.stands_for(*parent)
+            {
+                *parent = grown.dot;
+            }
+        }
+        node.parents.sort_unstable();
+        node.parents.dedup();
+        if let Some(before) = self.before_it_grew(&node) {
+            if before.parents != node.parents {
+                return Taken::Refused;
+            }
+            self.regrow(before.dot, node, work);
+            return Taken::New;
+        }
+        let next = [1, node.skips, node.grown].into_iter();
+        let next = next.fold(self.vector.get(node.dot.actor), u64::saturating_add);
         let placed = node.parents.iter().all(|parent| self.place(*parent).is_some());
         if node.dot.counter > next || !placed {
             return Taken::Refused;

@@ -77,7 +77,7 @@ impl History {
             if node.clears() {
                 deletions.insert(node.edit);
             }
-            pieces.extend(node.step.inserted().into_iter().map(|piece| (node.edit, Some(piece))));
+            pieces.extend(node.pieces().into_iter().map(|(edit, piece)| (edit, Some(piece))));
         }
         let pieces_kept = pieces.len();
         let root =
@@ -121,8 +121,8 @@ impl History {
                 self.root.removals.extend(&node.also);
                 self.root.removals.insert(node.edit);
             }
-            let pieces = node.step.inserted();
-            self.root.pieces.extend(pieces.into_iter().map(|piece| (node.edit, Some(piece))));
+            let pieces = node.pieces();
+            self.root.pieces.extend(pieces.into_iter().map(|(edit, piece)| (edit, Some(piece))));
         }
         (self.root.dot, self.root.edit, self.root.events) = (dot, edit, events);
         self.root.state = state;
@@ -162,10 +162,8 @@ impl History {
     }
 
     fn all_pieces(&self) -> impl Iterator<Item = (EditId, Option<Value>)> + '_ {
-        let brought = |node: &Node| {
-            let edit = node.edit;
-            node.step.inserted().into_iter().map(move |piece| (edit, Some(piece)))
-        };
+        let brought =
+            |node: &Node| node.pieces().into_iter().map(|(edit, piece)| (edit, Some(piece)));
         self.root.pieces.iter().cloned().chain(self.line.iter().flat_map(brought))
     }
 
@@ -176,14 +174,16 @@ impl History {
         self.all_pieces().filter(|(_, piece)| piece.as_ref().is_none_or(shown)).collect()
     }
 
-    /// Those of some edits of whose piece nothing is to be seen now. One that nobody knows of any more brought nothing of this.
+    /// Those of some edits of whose pieces nothing is to be seen now. One that nobody knows of any more brought nothing of this.
     pub fn hidden(&self, pieces: Vec<(EditId, Option<Value>)>) -> Vec<EditId> {
         let (there, known) = (self.shown(), self.known_pieces());
         let hidden = |(edit, piece): &(EditId, Option<Value>)| match piece {
             Some(piece) => !there.iter().any(|there| there.has(piece)),
             None => !known.contains(edit),
         };
-        pieces.into_iter().filter(hidden).map(|(edit, _)| edit).collect()
+        let (gone, left): (Vec<_>, Vec<_>) = pieces.into_iter().partition(hidden);
+        let left: BTreeSet<EditId> = left.into_iter().map(|(edit, _)| edit).collect();
+        gone.into_iter().map(|(edit, _)| edit).filter(|edit| !left.contains(edit)).collect()
     }
 
     fn shown(&self) -> Vec<There<'_>> {

@@ -4,7 +4,7 @@ mod members;
 
 use super::history::{History, Root, Taken, mark};
 use super::message::{
-    Message, Part, Remark, RootNames, decode_lives, encode_lives, part_for, unload,
+    Message, Part, Remark, RootNames, decode_lives, encode_lives, part_for, unload_node,
 };
 use super::report::{Came, report_news, report_own};
 use super::stored::{restore_history, save_history};
@@ -275,7 +275,7 @@ impl MergeReplica {
                 node.holders.push(me.replica);
                 node.holders.sort_unstable();
                 node.holders.dedup();
-                node.also = unload(next_element, ids);
+                unload_node(&mut node, next_element, ids);
                 node
             })
             .collect();
@@ -319,7 +319,11 @@ impl MergeReplica {
             news = Came { nodes: adopted.came, left_out: adopted.left_out, adopted: true, ..news };
         }
         for node in nodes {
-            let new = (node.edit, node.also.clone(), node.clears());
+            let mut also = node.also.clone();
+            if let Some(before) = history.before_it_grew(&node) {
+                also = also.difference(&before.also).difference(&Lineage::of(before.edit));
+            }
+            let new = (node.edit, also, node.clears());
             let again = history.has(node.edit);
             match history.take(node, &mut work) {
                 Taken::New if again => news.again = true,
