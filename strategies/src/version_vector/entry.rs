@@ -6,6 +6,7 @@
 
 use super::object::{Joined, Naming, Object};
 use super::seen::Seen;
+use super::story::recent;
 use super::vector::{Actor, Context, Dot, Vector};
 use super::version::{Version, Write};
 use crate::contract::Malformed;
@@ -154,7 +155,10 @@ impl Entry {
         own.retain(|(_, piece)| object.versions.iter().any(|v| shows(&v.content, piece)));
         for version in &mut object.versions {
             if matches!(version.content, Content::Set(_) | Content::Text(_)) {
-                let there = |edit: EditId| own.binary_search_by_key(&edit, |(own, _)| *own).is_ok();
+                let last = recent(&version.story.stands_on);
+                let there = |edit: EditId| {
+                    last.contains(edit) || own.binary_search_by_key(&edit, |(own, _)| *own).is_ok()
+                };
                 let kept = version.story.stands_on.iter();
                 let kept = kept.filter(|edit| edit.origin != author || there(*edit));
                 version.story.stands_on = kept.fold(Lineage::new(), |mut all, edit| {

@@ -3,7 +3,7 @@
 
 use super::seen::Seen;
 use crate::contract::{CargoIds, Malformed};
-use crate::document::EditId;
+use crate::document::{EditId, ReplicaId};
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
 
@@ -62,10 +62,10 @@ impl Story {
         chapter.insert(edit);
     }
 
-    /// Forgets what went before: everybody around has been told.
+    /// Forgets most of what went before: everybody around has been told. Who loses its memory has to be told again of what came last.
     pub fn settle(&mut self) {
-        self.deletes = Lineage::new();
-        self.replaced = Lineage::new();
+        self.deletes = recent(&self.deletes);
+        self.replaced = recent(&self.replaced);
     }
 
     /// Whether its deletes are without effect, since content that stands on what they deleted is shown beside it.
@@ -149,10 +149,28 @@ impl Story {
     }
 }
 
+/// So many edits of each author are remembered after everybody around has been told.
+const RECENT: u64 = 16;
+
+/// The last edits of each author.
+pub fn recent(edits: &Lineage) -> Lineage {
+    let mut kept = Vec::new();
+    let mut left: Option<(ReplicaId, u64)> = None;
+    for (first, last) in edits.ranges().iter().rev() {
+        let more = left.filter(|(origin, _)| *origin == first.origin).map_or(RECENT, |(_, n)| n);
+        let count = more.min(last - first.sequence + 1);
+        left = Some((first.origin, more - count));
+        if count > 0 {
+            kept.push((EditId { origin: first.origin, sequence: last - count + 1 }, *last));
+        }
+    }
+    kept.reverse();
+    Lineage::from_ranges(kept).expect("parts of ranges in order")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::ReplicaId;
 
     fn id(sequence: u64) -> EditId {
         EditId { origin: ReplicaId(1), sequence }

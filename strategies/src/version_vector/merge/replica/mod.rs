@@ -386,7 +386,8 @@ impl MergeReplica {
                 rootless.insert(cell);
                 peer.owe(cell);
             } else if !history.is_held(from) {
-                if peer.is_even(cell) {
+                // Of edits made again what is on its way holds nothing.
+                if rebased || peer.is_even(cell) {
                     peer.owe(cell);
                 }
             } else if !rootless.contains(&cell) {
