@@ -161,7 +161,7 @@ pub fn recent(edits: &Lineage) -> Lineage {
         let count = more.min(last - first.sequence + 1);
         left = Some((first.origin, more - count));
         if count > 0 {
-            kept.push((EditId { origin: first.origin, sequence: last - count + 1 }, *last));
+            kept.push((EditId { origin: first.origin, sequence: last - (count - 1) }, *last));
         }
     }
     kept.reverse();
@@ -174,6 +174,13 @@ mod tests {
 
     fn id(sequence: u64) -> EditId {
         EditId { origin: ReplicaId(1), sequence }
+    }
+
+    #[test]
+    fn the_last_edits_of_an_author_include_his_first() {
+        assert_eq!(recent(&lineage(&[0])), lineage(&[0]));
+        let many: Vec<u64> = (0..40).filter(|n| n % 10 != 3).collect();
+        assert_eq!(recent(&lineage(&many)), lineage(&many[many.len() - RECENT as usize..]));
     }
 
     fn lineage(sequences: &[u64]) -> Lineage {
