@@ -6,6 +6,7 @@ use super::History;
 use super::line::{NewNode, Node};
 use crate::document::{Content, EditId, ReplicaId, Value};
 use crate::lineage::Lineage;
+use crate::version_vector::story::recent;
 use crate::version_vector::vector::{Dot, Vector};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +30,8 @@ pub struct Root {
 }
 
 impl History {
-    /// Forgets what every member has. Returns the cost. While somebody `is_missing` who was a member, or lacks it, it is remembered which edits deleted
-    /// the record, or took something out of a set or text: he must be told of them.
+    /// Forgets what every member has. Returns the cost. It is remembered which edits deleted the record, or took something out of
+    /// a set or text: all of them while somebody `is_missing` who was a member, or lacks them, and the last ones for whoever loses his memory.
     pub fn settle(&mut self, members: &BTreeSet<ReplicaId>, is_missing: bool) -> u64 {
         // Mostly somebody lacks all of them, or nobody any.
         if members.iter().any(|member| self.line.lacking(*member) == self.line.len()) {
@@ -95,6 +96,8 @@ impl History {
         let state = self.state(at + 1).into_owned();
         let Node { new: NewNode { dot, edit, .. }, events, .. } = self.line[at];
         let past = graph.past(&[at + 1]);
+        // Who has another root may have taken one for gone who is back meanwhile.
+        let is_told = !is_missing && members.iter().all(|member| self.line[at].is_held(*member));
         // What a deletion took, it took knowingly: whoever is told of the deletion is told enough.
         let mut deleted = BTreeSet::new();
         for place in past.iter().filter(|place| *place > 0) {
@@ -109,15 +112,13 @@ impl History {
         }
         for node in self.line.take_past(&past) {
             self.root.vector.raise(node.dot);
-            // Who has another root may have taken one for gone who is back meanwhile.
-            let is_told = || !is_missing && members.iter().all(|member| node.is_held(*member));
-            if node.clears() && !is_told() {
+            if node.clears() {
                 self.root.deletions.insert(node.edit);
             }
             if deleted.contains(&node.dot) {
                 continue;
             }
-            if node.step.takes_out() && !is_told() {
+            if node.step.takes_out() {
                 self.root.removals.extend(&node.also);
                 self.root.removals.insert(node.edit);
             }
@@ -126,6 +127,10 @@ impl History {
         }
         (self.root.dot, self.root.edit, self.root.events) = (dot, edit, events);
         self.root.state = state;
+        if is_told {
+            self.root.removals = recent(&self.root.removals);
+            self.root.deletions = recent(&self.root.deletions);
+        }
         self.drop_pieces();
     }
 

@@ -306,8 +306,7 @@ impl MergeReplica {
             }
             (None, Some(full)) if goes_first(history, &full) => {
                 let known = history.known_pieces();
-                let new =
-                    |edit: &EditId| edit.origin != ReplicaId::GENESIS && !known.contains(edit);
+                let new = |edit: &EditId| !known.contains(edit);
                 news.pieces = pieces_there.iter().filter(new).collect();
                 news.deletions = deletions.iter().filter(new).collect();
                 adopted = Some(history.adopt(full, std::mem::take(&mut nodes), me, &mut work));
