@@ -114,7 +114,11 @@ pub fn report_news(
     for edit in after.stands_on.minus(&before.stands_on).filter(|edit| !new.contains(*edit)) {
         out.change(Change::Applied { edit });
     }
-    came.pieces.iter().for_each(|edit| out.change(Change::Applied { edit: *edit }));
+    for edit in &came.pieces {
+        if new.insert(*edit) {
+            out.change(Change::Applied { edit: *edit });
+        }
+    }
     before.stands_on.minus(&after.stands_on).for_each(|edit| gone(edit, out));
     if !keeps {
         came.left_out.iter().for_each(|edit| gone(*edit, out));

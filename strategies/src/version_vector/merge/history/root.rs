@@ -179,6 +179,13 @@ impl History {
         self.all_pieces().filter(|(_, piece)| piece.as_ref().is_none_or(shown)).collect()
     }
 
+    /// Edits whose piece is to be seen now, and was not when these were.
+    pub fn back_since(&self, before: &[(EditId, Option<Value>)]) -> BTreeSet<EditId> {
+        let there: BTreeSet<EditId> = before.iter().map(|(edit, _)| *edit).collect();
+        let now = self.visible_pieces().into_iter().map(|(edit, _)| edit);
+        now.filter(|edit| !there.contains(edit)).collect()
+    }
+
     /// Those of some edits of whose pieces nothing is to be seen now. One that nobody knows of any more brought nothing of this.
     pub fn hidden(&self, pieces: Vec<(EditId, Option<Value>)>) -> Vec<EditId> {
         let (there, known) = (self.shown(), self.known_pieces());

@@ -334,6 +334,7 @@ impl MergeReplica {
         }
         history.look_at(&mut work);
         if news.adopted {
+            news.pieces.extend(history.back_since(&pieces_before));
             // Who removed it, while this replica was away, nobody says any more.
             news.left_out.extend(history.hidden(pieces_before));
         }
