@@ -195,20 +195,21 @@ impl Cells {
 
     /// The deleted characters of every text that can still be let go.
     pub fn deleted(&self) -> Vec<(Cell, Vec<Span>)> {
-        let texts = self.states.iter().filter_map(|(cell, state)| match state {
-            State::Text(text) => Some((*cell, text.deleted())),
-            _ => None,
-        });
-        texts.filter(|(_, spans)| !spans.is_empty()).collect()
+        let deleted = self.texts_to_search().map(|(cell, text)| (cell, text.deleted()));
+        deleted.filter(|(_, spans)| !spans.is_empty()).collect()
     }
 
-    /// Items of all texts.
-    pub fn items(&self) -> u64 {
-        let texts = self.states.values().map(|state| match state {
-            State::Text(text) => text.items() as u64,
-            _ => 0,
-        });
-        texts.sum()
+    /// Items that [`Cells::deleted`] looks at.
+    pub fn items_to_search(&self) -> u64 {
+        self.texts_to_search().map(|(_, text)| text.items() as u64).sum()
+    }
+
+    /// The texts in which something may be deleted.
+    fn texts_to_search(&self) -> impl Iterator<Item = (Cell, &Sequence)> {
+        self.states.iter().filter_map(|(cell, state)| match state {
+            State::Text(text) if text.has_deleted() => Some((*cell, text)),
+            _ => None,
+        })
     }
 
     /// Lets deleted characters go, as far as nobody needs them. The caller guarantees what [`Sequence::forget`] says. Returns how many items

@@ -55,7 +55,7 @@ impl GroupReplica {
         if !self.members.is_due() {
             return;
         }
-        out.work(self.cells.items());
+        out.work(self.cells.items_to_search());
         if self.burial.is_none() && self.cells.deleted().is_empty() {
             self.members.wait();
         } else {
@@ -92,7 +92,7 @@ impl GroupReplica {
             burial.deleted.iter().for_each(|(cell, _)| self.whole.touch(*cell));
         }
         if self.burial.is_none() {
-            out.work(self.cells.items());
+            out.work(self.cells.items_to_search());
             let deleted = self.cells.deleted();
             let as_of = self.have.news(&Version::new());
             self.burial = (!deleted.is_empty()).then_some(Burial { as_of, deleted });

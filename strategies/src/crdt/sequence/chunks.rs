@@ -57,6 +57,8 @@ pub struct Chunks {
     unlisted: Vec<u32>,
     cursor: Option<Cursor>,
     items: usize,
+    /// How many of them are deleted.
+    deleted: usize,
     visible: usize,
 }
 
@@ -74,8 +76,10 @@ impl Chunks {
             .flat_map(|(number, chunk)| chunk.items.iter().map(move |item| (item.span(), number)))
             .collect();
         let (items, visible) = (spans.len(), chunks.iter().map(|chunk| chunk.visible).sum());
+        let deleted = chunks.iter().flat_map(|chunk| &chunk.items).filter(|item| item.is_deleted());
+        let deleted = deleted.count();
         let (index, unsaid, unlisted) = (Index::new(spans), (0, 0), Vec::new());
-        Chunks { chunks, tree, unsaid, index, unlisted, cursor: None, items, visible }
+        Chunks { chunks, tree, unsaid, index, unlisted, cursor: None, items, deleted, visible }
     }
 
     /// Visible characters.
@@ -86,6 +90,11 @@ impl Chunks {
     /// Number of items.
     pub fn items(&self) -> usize {
         self.items
+    }
+
+    /// Number of deleted items.
+    pub fn deleted(&self) -> usize {
+        self.deleted
     }
 
     /// The items chunk by chunk, in order of the text.
@@ -195,6 +204,7 @@ impl Chunks {
         self.touch(place);
         let items = &mut self.chunks[place.chunk as usize].items;
         let tail = items[place.item].split_off(place.offset);
+        self.deleted += usize::from(tail.is_deleted());
         items.insert(place.item + 1, tail);
         self.items += 1;
         Place { item: place.item + 1, offset: 0, ..place }
@@ -206,6 +216,7 @@ impl Chunks {
         let visible = new.iter().map(Item::visible).sum::<usize>();
         new.iter().for_each(|item| self.index.set(item.span(), place.chunk));
         self.items += new.len();
+        self.deleted += new.iter().filter(|item| item.is_deleted()).count();
         let items = &mut self.chunks[place.chunk as usize].items;
         items.splice(place.item..place.item, new);
         self.grow(place.chunk, visible as isize);
@@ -218,6 +229,7 @@ impl Chunks {
         let visible = new.visible();
         self.index.set(new.span(), place.chunk);
         self.items += 1;
+        self.deleted += usize::from(new.is_deleted());
         self.chunks[place.chunk as usize].items.insert(place.item, new);
         self.grow(place.chunk, visible as isize);
         self.keep_short(place.chunk);
@@ -258,6 +270,7 @@ impl Chunks {
         let items = &mut self.chunks[start.chunk as usize].items;
         let bytes = items[start.item].text.len();
         items[start.item].delete();
+        self.deleted += 1;
         self.grow(start.chunk, -(len as isize));
         self.join_around(start);
         self.keep_short(start.chunk);
@@ -296,6 +309,7 @@ impl Chunks {
                 let gone = items.remove(after);
                 items[after - 1].len += gone.len;
                 self.items -= 1;
+                self.deleted -= 1;
             }
         }
         self.touch(Place { item: place.item.saturating_sub(1), ..place });
@@ -313,6 +327,7 @@ impl Chunks {
         let gone = items.remove(item);
         debug_assert!(gone.is_deleted(), "what is shown is not taken out");
         self.items -= 1;
+        self.deleted -= 1;
         if items.is_empty() && self.items > 0 {
             self.cursor = None;
             self.say();

@@ -66,6 +66,11 @@ impl Sequence {
         self.bytes
     }
 
+    /// Whether any of its items is deleted. Looks at none of them.
+    pub fn has_deleted(&self) -> bool {
+        self.chunks.deleted() > 0
+    }
+
     /// Number of items, deleted ones included.
     pub fn items(&self) -> usize {
         self.chunks.items()
@@ -82,7 +87,7 @@ impl Sequence {
 
     /// What it takes, in bytes.
     pub fn footprint(&self) -> Footprint {
-        let deleted = self.lists().flatten().filter(|item| item.is_deleted()).count();
+        let deleted = self.chunks.deleted();
         let item = size_of::<Item>() as u64;
         Footprint {
             content_bytes: self.bytes as u64,

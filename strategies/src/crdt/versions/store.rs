@@ -151,7 +151,7 @@ impl Store {
             out.work(self.cells.forget(&burial.deleted));
         }
         if self.burial.is_none() && self.is_search_due() {
-            out.work(self.cells.items());
+            out.work(self.cells.items_to_search());
             let deleted = self.cells.deleted();
             let as_of = self.have.news(&Version::new());
             self.burial = (!deleted.is_empty()).then_some(Burial { as_of, deleted });
@@ -164,7 +164,7 @@ impl Store {
         let dots = self.have.iter().map(|(_, counter)| counter).sum::<u64>();
         // It is lower than it was where the document was taken over from another replica.
         let since = dots.saturating_sub(self.searched_at_dots);
-        let is_due = since.saturating_mul(ITEMS_PER_DOT) >= self.cells.items()
+        let is_due = since.saturating_mul(ITEMS_PER_DOT) >= self.cells.items_to_search()
             || dots < self.searched_at_dots;
         if is_due {
             self.searched_at_dots = dots;

@@ -129,8 +129,8 @@ impl Node {
     }
 
     fn find(&self, key: Key, visited: &mut u64) -> Result<usize, usize> {
-        // As many comparisons as the number of keys has bits.
-        *visited += 1 + u64::from(usize::BITS - self.keys.len().leading_zeros());
+        // As many keys are looked at as their number has bits.
+        *visited += u64::from(usize::BITS - self.keys.len().leading_zeros());
         self.keys.binary_search(&key)
     }
 

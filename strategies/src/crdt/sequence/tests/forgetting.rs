@@ -72,6 +72,10 @@ impl Twins {
         for (one, twin) in self.forgetful.sequences.iter().zip(&self.faithful.sequences) {
             assert_eq!(one.text(), twin.text(), "seed {seed}");
             assert_eq!(one.visible(), twin.visible(), "seed {seed}");
+            for text in [one, twin] {
+                let deleted = text.lists().flatten().filter(|item| item.is_deleted()).count();
+                assert_eq!(text.chunks.deleted(), deleted, "seed {seed}");
+            }
         }
     }
 }
