@@ -150,7 +150,7 @@ impl Story {
 }
 
 /// So many edits of each author are remembered after everybody around has been told.
-const RECENT: u64 = 16;
+const RECENT: u64 = 4;
 
 /// The last edits of each author.
 pub fn recent(edits: &Lineage) -> Lineage {

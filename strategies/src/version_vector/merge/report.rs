@@ -5,6 +5,7 @@ use crate::contract::{Change, Outbox};
 use crate::document::{Cell, Content, Edit, EditId, FieldKind};
 use crate::lineage::Lineage;
 use crate::version_vector::seen::RecentDeletes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What came from somebody else.
@@ -18,6 +19,8 @@ pub struct Came {
     pub adopted: bool,
     /// Edits that brought what is in it, and were not known.
     pub pieces: Vec<EditId>,
+    /// Edits whose piece is in it again.
+    pub back: BTreeSet<EditId>,
     /// Deletions that led to it.
     pub deletions: Vec<EditId>,
     /// Edits that were left out since they do not follow it.
@@ -80,7 +83,10 @@ pub fn report_news(
     let heir = |gone: EditId| {
         let first = after.alternatives.first().map(|(edit, _)| *edit);
         let nodes = came.nodes.iter().rev().map(|(edit, _, _)| *edit);
-        let mut heirs = first.into_iter().chain([history.last_edit()]).chain(nodes);
+        let named = came.pieces.iter().chain(&came.back).copied();
+        let last = [history.last_edit(), history.root.edit];
+        let went = history.root.removals.iter().chain(history.root.deletions.iter());
+        let mut heirs = first.into_iter().chain(last).chain(nodes).chain(named).chain(went);
         heirs.find(|heir| *heir != gone)
     };
     let gone = |edit: EditId, out: &mut Outbox| {
@@ -116,6 +122,15 @@ pub fn report_news(
     }
     for edit in &came.pieces {
         if new.insert(*edit) {
+            out.change(Change::Applied { edit: *edit });
+        }
+    }
+    for edit in &came.back {
+        // It may have gone knowingly, without a report. What nothing else was ever beside has not gone.
+        if new.insert(*edit)
+            && let Some(by) = heir(*edit)
+        {
+            out.change(Change::Replaced { edit: *edit, by });
             out.change(Change::Applied { edit: *edit });
         }
     }

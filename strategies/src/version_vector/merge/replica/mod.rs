@@ -306,7 +306,9 @@ impl MergeReplica {
             }
             (None, Some(full)) if goes_first(history, &full) => {
                 let known = history.known_pieces();
-                let new = |edit: &EditId| !known.contains(edit);
+                // Own ones are known unless memory was lost, though they may have been forgotten since.
+                let own = |edit: &EditId| edit.origin == me.replica && me.incarnation == 0;
+                let new = |edit: &EditId| !known.contains(edit) && !own(edit);
                 news.pieces = pieces_there.iter().filter(new).collect();
                 news.deletions = deletions.iter().filter(new).collect();
                 adopted = Some(history.adopt(full, std::mem::take(&mut nodes), me, &mut work));
@@ -334,7 +336,7 @@ impl MergeReplica {
         }
         history.look_at(&mut work);
         if news.adopted {
-            news.pieces.extend(history.back_since(&pieces_before));
+            news.back = history.back_since(&pieces_before);
             // Who removed it, while this replica was away, nobody says any more.
             news.left_out.extend(history.hidden(pieces_before));
         }
