@@ -6,7 +6,7 @@ use common::meddling::{Bystander, Meddler, meddled};
 use common::*;
 use reconverge_scenarios::{Crashes, Durability, Scenario};
 use reconverge_simulator::fact::{Fact, Phase};
-use reconverge_simulator::row::{Row, Status};
+use reconverge_simulator::row::Status;
 use reconverge_simulator::trial::unsupported;
 use reconverge_strategies::{Input, Replica, ReplicaId, SeatChange, registry};
 use std::collections::BTreeMap;
@@ -236,53 +236,4 @@ fn nobody_is_watched_where_nobody_can_be_away_for_so_long() {
     };
     assert_eq!(digest("30d"), digest("2h"));
     assert_ne!(digest("30d"), digest("2min"), "else the test shows nothing");
-}
-
-/// Whatever is said of whom and when, everybody shows the same in the end.
-#[test]
-fn strategies_bear_a_retention_of_two_minutes() {
-    let mut failures = Vec::new();
-    for overrides in [
-        &[][..],
-        &["topology.kind=mesh"],
-        &["topology.kind=tree"],
-        &["group.phone.kills=none"],
-        &["group.phone.kills=none", "topology.kind=mesh"],
-    ] {
-        let scenario = impatient(overrides);
-        for strategy in registry() {
-            let expected = match unsupported(&scenario, &strategy.profile()) {
-                Some(_) => Status::Unsupported,
-                None => Status::Ok,
-            };
-            for seed in 0..2 {
-                let row = trial(&scenario, *strategy, seed).result.row;
-                if row.status != expected {
-                    let Row { strategy, status, reason, .. } = row;
-                    failures
-                        .push(format!("{strategy}, {overrides:?}, {seed}: {status:?} {reason}"));
-                }
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
-}
-
-/// Seeds in which what was under way when somebody was taken to be gone, or came back, once made replicas differ, or say what they did not show.
-#[test]
-fn absences_at_the_wrong_moment_are_borne() {
-    const DATAGRAM: &str = "transport.kind=datagram";
-    let worlds: [(&str, &[&str], &[u64]); 5] = [
-        ("revision-tree", &["topology.kind=ring"], &[8]),
-        ("revision-tree", &["topology.kind=ring", DATAGRAM], &[11, 22]),
-        ("revision-tree", &[DATAGRAM], &[17]),
-        ("event-graph", &["topology.kind=mesh", DATAGRAM], &[11]),
-        ("event-graph", &["topology.kind=tree", DATAGRAM], &[28]),
-    ];
-    for (name, overrides, seeds) in worlds {
-        for seed in seeds {
-            let row = trial(&impatient(overrides), strategy(name), *seed).result.row;
-            assert_eq!(row.status, Status::Ok, "{name} {overrides:?} {seed}: {}", row.reason);
-        }
-    }
 }

@@ -6,7 +6,6 @@ use common::*;
 use reconverge_scenarios::{Crashes, Durability, Scenario};
 use reconverge_simulator::fact::{Fact, Stop};
 use reconverge_simulator::row::{Row, Status};
-use reconverge_simulator::trial::unsupported;
 use reconverge_strategies::{Change, Strategy, registry};
 use std::collections::BTreeSet;
 
@@ -21,7 +20,6 @@ fn power_cuts(durability: Durability) -> Scenario {
 }
 
 const OUTPUT: Durability = Durability::Output { interval_ns: 5 * MINUTE };
-const UNSAFE: Durability = Durability::Unsafe { interval_ns: MINUTE };
 
 fn survives(scenario: &Scenario, strategy: &dyn Strategy, seed: u64) -> Row {
     let row = trial(scenario, strategy, seed).result.row;
@@ -56,80 +54,6 @@ fn edits_that_are_synced_at_once_are_not_lost() {
     for strategy in registry() {
         let row = survives(&power_cuts(Durability::Edit), *strategy, 1);
         assert_eq!(figures(&row).edits_crashed, Some(0), "{}", row.strategy);
-    }
-}
-
-/// Without the barrier others may know more of a replica than itself. It comes back as a new incarnation, and learns what it told.
-#[test]
-fn every_strategy_gets_over_lost_memory_or_says_that_it_cannot() {
-    let scenario = power_cuts(UNSAFE);
-    let mut failures = Vec::new();
-    for strategy in registry() {
-        if unsupported(&scenario, &strategy.profile()).is_some() {
-            assert!(!strategy.name().starts_with("lww/"), "{} bears it", strategy.name());
-            continue;
-        }
-        for seed in 0..3 {
-            let row = trial(&scenario, *strategy, seed).result.row;
-            if row.status != Status::Ok {
-                failures.push(format!("{} seed {seed}: {}", row.strategy, row.reason));
-            }
-        }
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-}
-
-/// Last writers forget deletions, so whoever forgot them sooner than it should must not be taken at its word, in whatever network, and two who
-/// forgot at the same time must come to an end.
-#[test]
-fn last_writers_get_over_lost_memory_in_every_network() {
-    let networks: [&[&str]; 5] = [
-        &[],
-        &["topology.kind=mesh"],
-        &["topology.kind=tree"],
-        &["topology.kind=ring"],
-        &["transport.kind=datagram"],
-    ];
-    for overrides in networks {
-        let mut scenario = built_in("small", overrides);
-        for group in &mut scenario.groups {
-            group.power_losses = Some(Crashes { mean_ns: 10 * MINUTE, restart_ns: 20 * SECOND });
-            group.device.storage.durability = UNSAFE;
-        }
-        for strategy in registry().iter().filter(|one| one.name().starts_with("lww/")) {
-            if unsupported(&scenario, &strategy.profile()).is_some() {
-                assert_eq!(strategy.name(), "lww/server-order", "{overrides:?}");
-                continue;
-            }
-            for seed in [1, 2, 3, 4, 15, 22, 23, 39] {
-                let row = trial(&scenario, *strategy, seed).result.row;
-                let what = format!("{} seed {seed} {overrides:?}", row.strategy);
-                assert_eq!(row.status, Status::Ok, "{what}: {}", row.reason);
-            }
-        }
-    }
-}
-
-/// Peers believed that whoever lost its memory still had what it had told them itself, and took for confirmed what followed on what it had forgotten.
-#[test]
-fn revision_trees_get_over_lost_memory_in_every_network() {
-    let networks: [(&[&str], &[u64]); 5] = [
-        (&["transport.kind=datagram"], &[35, 38, 41, 47]),
-        (&[], &[29, 38, 41, 44]),
-        (&["topology.kind=tree", "transport.kind=datagram"], &[39]),
-        (&["topology.kind=tree"], &[7, 47]),
-        (&["topology.kind=ring"], &[1, 2]),
-    ];
-    for (overrides, seeds) in networks {
-        let mut scenario = built_in("small", overrides);
-        for group in &mut scenario.groups {
-            group.power_losses = Some(Crashes { mean_ns: 10 * MINUTE, restart_ns: 20 * SECOND });
-            group.device.storage.durability = UNSAFE;
-        }
-        for seed in seeds {
-            let row = trial(&scenario, strategy("revision-tree"), *seed).result.row;
-            assert_eq!(row.status, Status::Ok, "seed {seed} {overrides:?}: {}", row.reason);
-        }
     }
 }
 
