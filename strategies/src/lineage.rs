@@ -212,6 +212,11 @@ impl Lineage {
         Some((ids.first, ids.first.sequence.checked_add(more)?))
     }
 
+    /// The set that an entry of cargo describes; `None` where it makes no sense.
+    pub fn of_cargo(ids: &CargoIds) -> Option<Self> {
+        Some(Lineage { ranges: vec![Lineage::range_of(ids)?] })
+    }
+
     /// Writes it.
     pub fn write(&self, writer: &mut Writer) {
         writer.count(self.ranges.len());

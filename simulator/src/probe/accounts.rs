@@ -304,9 +304,8 @@ impl Closing<'_, '_> {
     fn removal(&self, index: u32, back: bool) -> Option<Fate> {
         let chosen = self.chosen_unawares(index);
         let removes = self.ledger.edits[index as usize].removes.iter();
-        let gone_anyway = |token: &&Token| chosen.contains(token);
-        let visible =
-            removes.filter(|token| !gone_anyway(token)).map(|token| self.view.get(*token));
+        let removes = removes.filter(|token| !chosen.contains(token));
+        let visible = removes.map(|token| self.view.get(*token));
         let (mut settled, mut contested) = (back, false);
         for one in visible {
             settled |= one.settled;

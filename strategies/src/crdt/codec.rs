@@ -205,9 +205,6 @@ pub fn read_deltas(reader: &mut Reader<'_>) -> Result<Vec<Delta>, Malformed> {
         let agent = *agent.ok_or(Malformed("author is not in the table"))?;
         let mut counter = reader.uint()?;
         for _ in 0..reader.count(2)? {
-            if counter == 0 || counter > COUNTER_MAX {
-                return Err(Malformed("counter out of range"));
-            }
             let delta = all.read(reader, Dot { agent, counter })?;
             counter += delta.span;
             deltas.push(delta);
@@ -464,7 +461,8 @@ impl DeltaReader {
             }
             _ => return Err(Malformed("unknown kind of change")),
         };
-        if first.counter.checked_add(span).is_none_or(|end| end > COUNTER_MAX) {
+        let end = first.counter.checked_add(span);
+        if first.counter == 0 || end.is_none_or(|end| end > COUNTER_MAX) {
             return Err(Malformed("counter out of range"));
         }
         Ok(Delta { first, span, op })

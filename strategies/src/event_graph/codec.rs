@@ -69,9 +69,6 @@ pub fn read_events(reader: &mut Reader<'_>) -> Result<Vec<Event<Typed>>, Malform
         let agent = agent.ok_or(Malformed("author is not in the table"))?;
         let mut counter = reader.uint()?;
         for _ in 0..reader.count(2)? {
-            if counter == 0 || counter > COUNTER_MAX {
-                return Err(Malformed("counter out of range"));
-            }
             let event = all.read(reader, Dot { agent, counter })?;
             counter += event.span;
             events.push(event);
@@ -246,7 +243,8 @@ impl EventReader {
             }
             _ => return Err(Malformed("unknown kind of event")),
         };
-        if first.counter.checked_add(span).is_none_or(|end| end > COUNTER_MAX) {
+        let end = first.counter.checked_add(span);
+        if first.counter == 0 || end.is_none_or(|end| end > COUNTER_MAX) {
             return Err(Malformed("counter out of range"));
         }
         Ok(Event { first, span, act })

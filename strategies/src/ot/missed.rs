@@ -173,8 +173,8 @@ impl SnapshotNames {
     pub fn read(targets: u64, cargo: &[CargoIds]) -> Self {
         let mut names = SnapshotNames::default();
         for ids in cargo {
-            let range = Lineage::range_of(ids).and_then(|range| Lineage::from_ranges(vec![range]));
-            let (Some(lineage), element) = (range, u64::from(ids.element)) else { continue };
+            let Some(lineage) = Lineage::of_cargo(ids) else { continue };
+            let element = u64::from(ids.element);
             match element.checked_sub(targets) {
                 None => names.targets.entry(element).or_default().extend(&lineage),
                 Some(code) => {

@@ -171,8 +171,7 @@ impl CargoNames {
         let from = self.ids.partition_point(|ids| ids.element < number);
         let mut lineage = Lineage::new();
         for ids in self.ids[from..].iter().take_while(|ids| ids.element == number) {
-            let range = Lineage::range_of(ids).and_then(|range| Lineage::from_ranges(vec![range]));
-            lineage.extend(&range.unwrap_or_default());
+            lineage.extend(&Lineage::of_cargo(ids).unwrap_or_default());
         }
         lineage
     }

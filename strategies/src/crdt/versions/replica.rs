@@ -517,8 +517,7 @@ impl Replica for VersionReplica {
                 peer.exchanges.lose();
             }
             Input::Seat(change) => {
-                let own = self.store.agent.replica();
-                let members = &mut self.store.members;
+                let (members, own) = (&mut self.store.members, self.store.agent.replica());
                 match change {
                     SeatChange::Gone { replica } if replica != own => {
                         members.leave(replica, &self.store.have);

@@ -74,8 +74,8 @@ impl History {
                 let after = after.unwrap_or_else(|| before.clone());
                 let change = (&*before, &*after);
                 if let Some((parents, step)) = self.redo(node, step, change, &made, work) {
-                    let NewNode { edit, also, brought, .. } = node.new.clone();
-                    let name = Name { edit, also, brought };
+                    let (also, brought) = (node.also.clone(), node.brought.clone());
+                    let name = Name { edit: node.edit, also, brought };
                     made.insert(node.dot, self.mint(actor, name, parents, step, work));
                     self.look_at(work);
                 }

@@ -1,6 +1,6 @@
 //! What replicas say to each other.
 
-use super::history::{History, Name, NewNode, Node, Root};
+use super::history::{History, NewNode, Node, Root};
 use super::step::Step;
 use super::three_way::State;
 use crate::contract::{Cargo, CargoIds, Malformed};
@@ -373,7 +373,7 @@ pub fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, M
             }
             holders.push(holder);
         }
-        let Name { edit, also, brought } = Name::of(edit);
+        let (also, brought) = (Lineage::new(), Vec::new());
         let (step, sent) = (Step::decode(bytes)?, true);
         nodes.push(NewNode {
             dot,

@@ -72,11 +72,11 @@ impl NewNode {
 
     /// Which of several edits brought each word or element of its step, as far as one of them did.
     pub fn attributed(&self) -> Vec<Option<EditId>> {
-        let by = |token: &Value| {
-            let has = |piece: &Value| piece == token || words(piece).contains(token);
-            self.brought.iter().rfind(|(_, piece)| has(piece)).map(|(edit, _)| *edit)
-        };
-        self.step_tokens().iter().map(by).collect()
+        let mut by: BTreeMap<Value, EditId> = BTreeMap::new();
+        for (edit, piece) in &self.brought {
+            by.extend(words(piece).into_iter().chain([piece.clone()]).map(|token| (token, *edit)));
+        }
+        self.step_tokens().iter().map(|token| by.get(token).copied()).collect()
     }
 
     /// The words or elements of its step.

@@ -368,8 +368,10 @@ impl History {
 
     /// What a node from somebody else was before later edits went into it, where that is here: its author lost its memory and told both.
     pub fn before_it_grew(&self, node: &NewNode) -> Option<&Node> {
-        let here = || self.line.iter().rfind(|here| node.grew_from(here));
-        if node.grown > 0 { here() } else { None }
+        if node.grown == 0 {
+            return None;
+        }
+        self.line.iter().rfind(|here| node.grew_from(here))
     }
 
     /// A node takes the place of what it was before later edits went into it, and whatever followed that follows it.

@@ -29,6 +29,25 @@ pub struct Root {
     pub deletions: Lineage,
 }
 
+impl Root {
+    /// A node leads to it. Of one that is deleted nothing is remembered but that it was there.
+    fn take_in(&mut self, node: &NewNode, is_deleted: bool) {
+        self.vector.raise(node.dot);
+        if node.clears() {
+            self.deletions.insert(node.edit);
+        }
+        if is_deleted {
+            return;
+        }
+        if node.step.takes_out() {
+            self.removals.extend(&node.also);
+            self.removals.insert(node.edit);
+        }
+        let pieces = node.pieces();
+        self.pieces.extend(pieces.into_iter().map(|(edit, piece)| (edit, Some(piece))));
+    }
+}
+
 impl History {
     /// Forgets what every member has. Returns the cost. It is remembered which edits deleted the record, or took something out of
     /// a set or text: all of them while somebody `is_missing` who was a member, or lacks them, and the last ones for whoever loses his memory.
@@ -62,27 +81,13 @@ impl History {
     /// A node as a root. Some of what is here does not follow it: somebody who was thought to be gone wrote it.
     pub fn as_root(&self, dot: Dot) -> Option<Root> {
         let place = self.place(dot).filter(|place| *place > 0)?;
-        let (edit, events) = (self.line[place - 1].edit, self.line[place - 1].events);
-        let state = self.state(place).into_owned();
-        let mut vector = self.root.vector.clone();
-        let mut pieces = self.root.pieces.clone();
-        let mut removals = self.root.removals.clone();
-        let mut deletions = self.root.deletions.clone();
+        let Node { new: NewNode { edit, .. }, events, .. } = self.line[place - 1];
+        let mut root = self.root.clone();
         for led in self.graph().past(&[place]).iter().filter(|place| *place > 0) {
-            let node = &self.line[led - 1];
-            vector.raise(node.dot);
-            if node.step.takes_out() {
-                removals.extend(&node.also);
-                removals.insert(node.edit);
-            }
-            if node.clears() {
-                deletions.insert(node.edit);
-            }
-            pieces.extend(node.pieces().into_iter().map(|(edit, piece)| (edit, Some(piece))));
+            root.take_in(&self.line[led - 1], false);
         }
-        let pieces_kept = pieces.len();
-        let root =
-            Root { dot, events, edit, vector, state, pieces, pieces_kept, removals, deletions };
+        (root.dot, root.edit, root.events) = (dot, edit, events);
+        (root.state, root.pieces_kept) = (self.state(place).into_owned(), root.pieces.len());
         Some(root)
     }
 
@@ -111,19 +116,7 @@ impl History {
             self.root.removals = Lineage::new();
         }
         for node in self.line.take_past(&past) {
-            self.root.vector.raise(node.dot);
-            if node.clears() {
-                self.root.deletions.insert(node.edit);
-            }
-            if deleted.contains(&node.dot) {
-                continue;
-            }
-            if node.step.takes_out() {
-                self.root.removals.extend(&node.also);
-                self.root.removals.insert(node.edit);
-            }
-            let pieces = node.pieces();
-            self.root.pieces.extend(pieces.into_iter().map(|(edit, piece)| (edit, Some(piece))));
+            self.root.take_in(&node, deleted.contains(&node.dot));
         }
         (self.root.dot, self.root.edit, self.root.events) = (dot, edit, events);
         self.root.state = state;

@@ -147,8 +147,8 @@ impl MergeReplica {
     }
 
     fn edit(&mut self, id: EditId, edit: &Edit, out: &mut Outbox) {
-        let alternatives = |history: &History| history.view().alternatives.len();
-        let shows = |cell: &Cell| self.cells.get(cell).map(alternatives).is_some_and(|n| n > 0);
+        let is_shown = |history: &History| !history.view().alternatives.is_empty();
+        let shows = |cell: &Cell| self.cells.get(cell).is_some_and(is_shown);
         for (cell, kind) in cells_of(edit, &self.schema, shows) {
             self.edit_cell(cell, kind, id, edit, out);
         }
@@ -282,13 +282,7 @@ impl MergeReplica {
         history.follow_root(root, &self.members, is_missing);
         let mut push_root = false;
         let mut adopted = None;
-        let (mut pieces_there, mut deletions) = (Lineage::new(), Lineage::new());
-        let full = full.map(|(full, names)| {
-            pieces_there.clone_from(&names.pieces);
-            pieces_there.extend(&names.removals);
-            deletions.clone_from(&names.deletions);
-            full.into_root(root, names, history)
-        });
+        let full = full.map(|(full, names)| full.into_root(root, names, history));
         match (history.place(root), full) {
             (Some(0), _) => {}
             // It is here, but not all that is here follows it. Whoever has that root may not have that.
@@ -309,8 +303,12 @@ impl MergeReplica {
                 // Own ones are known unless memory was lost, though they may have been forgotten since.
                 let own = |edit: &EditId| edit.origin == me.replica && me.incarnation == 0;
                 let new = |edit: &EditId| !known.contains(edit) && !own(edit);
-                news.pieces = pieces_there.iter().filter(new).collect();
-                news.deletions = deletions.iter().filter(new).collect();
+                let mut pieces = full.removals.clone();
+                for (edit, _) in &full.pieces {
+                    pieces.insert(*edit);
+                }
+                news.pieces = pieces.iter().filter(new).collect();
+                news.deletions = full.deletions.iter().filter(new).collect();
                 adopted = Some(history.adopt(full, std::mem::take(&mut nodes), me, &mut work));
             }
             (None, _) => needs_root = !history.root.vector.covers(root),
