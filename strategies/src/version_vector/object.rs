@@ -170,7 +170,9 @@ impl Object {
         self.versions = kept;
         let mut came = false;
         for version in other.versions {
-            if !ours.iter().any(|clock| version.clock <= *clock) {
+            let is_old = ours.iter().any(|clock| version.clock <= *clock);
+            // Honest clocks of one version are one greater than the other.
+            if !is_old && !self.versions.iter().any(|here| here.dot == version.dot) {
                 self.versions.push(version);
                 came = true;
             }
