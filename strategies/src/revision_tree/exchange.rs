@@ -196,7 +196,7 @@ impl RevisionTreeReplica {
             let is_here = told.revs.iter().all(|rev| record.knows(*rev));
             let known = |leaf: &Leaf| !is_here || told.revs.iter().any(|rev| leaf.covers(*rev));
             let gone = record.retain(known);
-            self.vouch_for(id);
+            self.vouch_for(at, id);
             let Some(record) = self.records.get(&id) else { return };
             if !gone.is_empty() {
                 report_record(id, record, &gone, &[], out);

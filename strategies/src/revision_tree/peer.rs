@@ -235,6 +235,11 @@ impl Peer {
         self.awaits_all = all;
     }
 
+    /// Whether it has still to tell all of its feed, or the rest of it.
+    pub fn is_to_tell_all(&self) -> bool {
+        self.awaits_all || self.tells_all
+    }
+
     /// It tells some of its feed, perhaps from the beginning. Whether nothing before that is missing here, if it had all that the peer believes.
     pub fn tells(&mut self, from_start: bool) -> bool {
         self.tells_all |= from_start;

@@ -271,17 +271,20 @@ impl RevisionTreeReplica {
         }
     }
 
-    /// A record was not purged, as somebody says who knows. Those who have not had it are owed it again.
-    pub(super) fn vouch_for(&mut self, id: RecordId) {
-        let lacking = self.members.vouch_for(id);
-        if !lacking.is_empty() {
-            self.owe_again(id, &lacking);
-        }
+    /// A record was not purged, as this peer says. Those who have not had it are owed it again, and those who are still to tell their feeds: they may
+    /// have purged it, where the peer was away as well.
+    pub(super) fn vouch_for(&mut self, at: usize, id: RecordId) {
+        let mut lacking = self.members.vouch_for(id);
+        let others = self.peers.iter().enumerate().filter(|(n, _)| *n != at);
+        lacking.extend(others.filter(|(_, peer)| peer.is_to_tell_all()).map(|(_, peer)| peer.id));
+        self.owe_again(id, &lacking);
     }
 
     /// Peers lack a record that they may have been beyond in the feed: it moves to the end, as when it changes, but who has it has it.
     pub(super) fn owe_again(&mut self, id: RecordId, lacking: &BTreeSet<ReplicaId>) {
-        let Some(record) = self.records.get_mut(&id) else { return };
+        let Some(record) = self.records.get_mut(&id).filter(|_| !lacking.is_empty()) else {
+            return;
+        };
         self.seq += 1;
         let old = std::mem::replace(&mut record.seq, self.seq);
         for peer in &mut self.peers {
@@ -303,7 +306,10 @@ impl RevisionTreeReplica {
                 stays.push(*id);
             }
         }
-        stays.into_iter().for_each(|id| self.vouch_for(id));
+        for id in stays {
+            let lacking = self.members.vouch_for(id);
+            self.owe_again(id, &lacking);
+        }
     }
 
     /// A batch of a peer's feed is here; where it was the last, and the feed was told from its beginning, what the peer has had and was not in
