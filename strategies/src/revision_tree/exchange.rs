@@ -194,7 +194,9 @@ impl RevisionTreeReplica {
         if self.members.doubts_record(id) {
             // What was told and has a child by now follows: until it is here, what it takes the place of stays.
             let is_here = told.revs.iter().all(|rev| record.knows(*rev));
-            let known = |leaf: &Leaf| !is_here || told.revs.iter().any(|rev| leaf.covers(*rev));
+            // Of what the peer has not had, its not having it says nothing.
+            let may_say = is_here && !self.members.is_lacked(id, self.peers[at].id);
+            let known = |leaf: &Leaf| !may_say || told.revs.iter().any(|rev| leaf.covers(*rev));
             let gone = record.retain(known);
             self.vouch_for(at, id);
             let Some(record) = self.records.get(&id) else { return };

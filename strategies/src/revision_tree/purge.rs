@@ -66,6 +66,11 @@ impl Members {
         self.doubtful.contains_key(&record)
     }
 
+    /// Whether a peer has not had this one as it is here.
+    pub fn is_lacked(&self, record: RecordId, by: ReplicaId) -> bool {
+        self.doubtful.get(&record).is_some_and(|lacking| lacking.contains(&by))
+    }
+
     /// This one was not, or is wanted here. Returns the peers that have not had it.
     pub fn vouch_for(&mut self, record: RecordId) -> BTreeSet<ReplicaId> {
         self.doubtful.remove(&record).unwrap_or_default()
