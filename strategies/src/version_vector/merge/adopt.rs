@@ -67,7 +67,7 @@ impl History {
             *work += 1;
             if node.dot.actor.replica != actor.replica {
                 adopted.left_out.extend(node.also.iter().chain([node.edit]));
-            } else {
+            } else if !node.was_in(&self.root.vector) {
                 let before = old.seen_by(&old.places(&node.parents), work).0.content;
                 let step = old.step(node);
                 let after = old.place(node.dot).map(|place| old.state(place).into_owned().content);
@@ -75,14 +75,19 @@ impl History {
                 let change = (&*before, &*after);
                 if let Some((parents, step)) = self.redo(node, step, change, &made, work) {
                     let (also, brought) = (node.also.clone(), node.brought.clone());
-                    let name = Name { edit: node.edit, also, brought };
+                    let mut former = node.former.clone();
+                    if node.dot.actor == actor {
+                        former.push(node.dot.counter..=old.vector.get(actor));
+                    }
+                    let name = Name { edit: node.edit, also, brought, former };
                     made.insert(node.dot, self.mint(actor, name, parents, step, work));
                     self.look_at(work);
                 }
             }
         }
-        // Its author may have made it again already.
-        adopted.left_out.retain(|edit| !self.has(*edit));
+        // Its author may have made it again already, or others have taken it in.
+        let known = self.known_pieces();
+        adopted.left_out.retain(|edit| !known.contains(edit));
         adopted
     }
 
@@ -113,22 +118,24 @@ impl History {
         }
     }
 
-    /// Keeps what an older root says beside the present one.
+    /// Keeps what an older root says beside the present one, unless somebody else has done so.
     fn keep_beside(&mut self, old: &Root, actor: Actor, work: &mut u64) {
         let (left, now) = (&*old.state.content, &*self.root.state.content);
-        if left.is_empty() || left == now {
+        let step = Step::Set(left.clone());
+        let is_kept = self.line.iter().any(|node| node.edit == old.edit && node.step == step);
+        if left.is_empty() || left == now || is_kept {
             return;
         }
-        let (parents, step) = match (left, now) {
-            (Content::Counter(ours), Content::Counter(theirs)) => {
-                if ours.unsigned_abs() <= theirs.unsigned_abs() {
-                    return;
-                }
-                (vec![self.root.dot], Step::Add(ours.wrapping_sub(*theirs)))
+        let mut name = Name::of(old.edit);
+        let mut parents = Vec::new();
+        if let (Content::Counter(ours), Content::Counter(theirs)) = (left, now) {
+            if ours.unsigned_abs() <= theirs.unsigned_abs() {
+                return;
             }
-            _ => (Vec::new(), Step::Set(left.clone())),
-        };
-        self.mint(actor, Name::of(old.edit), parents, step, work);
+            parents.push(self.root.dot);
+            name.also = old.state.stands_on.difference(&Lineage::of(old.edit));
+        }
+        self.mint(actor, name, parents, step, work);
         self.look_at(work);
     }
 

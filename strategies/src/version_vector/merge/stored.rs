@@ -42,7 +42,15 @@ pub fn save_history(history: &History, out: &mut Writer) {
         .collect();
     encode_nodes(*dot, &nodes, out);
     for node in history.line.iter() {
-        out.byte(u8::from(node.sent));
+        let again = !node.former.is_empty();
+        out.byte(u8::from(node.sent) | u8::from(again) << 1);
+        if again {
+            out.count(node.former.len());
+            for former in &node.former {
+                out.uint(*former.start());
+                out.uint(*former.end());
+            }
+        }
         node.also.write(out);
         out.count(node.brought.len());
         for (edit, piece) in &node.brought {
@@ -77,7 +85,13 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
     let all = Vector::decode(bytes)?;
     let nodes = decode_nodes(dot, bytes)?;
     for mut node in nodes {
-        node.sent = bytes.byte()? == 1;
+        let flags = bytes.byte()?;
+        node.sent = flags & 1 == 1;
+        if flags & 2 == 2 {
+            for _ in 0..bytes.count(2)? {
+                node.former.push(bytes.uint()?..=bytes.uint()?);
+            }
+        }
         node.also = Lineage::read(bytes)?;
         for _ in 0..bytes.count(3)? {
             node.brought.push((bytes.edit_id()?, bytes.value()?));

@@ -6,7 +6,7 @@ use super::super::step::Step;
 use super::super::three_way::State;
 use crate::document::{EditId, ReplicaId, Value};
 use crate::lineage::Lineage;
-use crate::version_vector::vector::Dot;
+use crate::version_vector::vector::{Dot, Vector};
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
@@ -16,12 +16,16 @@ pub struct Name {
     pub edit: EditId,
     pub also: Lineage,
     pub brought: Vec<(EditId, Value)>,
+    pub former: Vec<Former>,
 }
+
+/// A dot that a node had before its author made it again, and its author's last dot then.
+pub type Former = std::ops::RangeInclusive<u64>;
 
 impl Name {
     /// A single edit.
     pub fn of(edit: EditId) -> Self {
-        Name { edit, also: Lineage::new(), brought: Vec::new() }
+        Name { edit, also: Lineage::new(), brought: Vec::new(), former: Vec::new() }
     }
 }
 
@@ -39,6 +43,8 @@ pub struct NewNode {
     pub also: Lineage,
     /// For reports only: what each of them brought into a set or text, where there are several. Of a single one it is in its step.
     pub brought: Vec<(EditId, Value)>,
+    /// Known to its author alone: what it was before it was made again on another root, from the first time on.
+    pub former: Vec<Former>,
     /// What its author had seen last, in order. Nothing where he had seen nothing of what is here.
     pub parents: Vec<Dot>,
     /// See [`super::History::step`].
@@ -54,6 +60,13 @@ impl NewNode {
     pub fn covers(&self, dot: Dot) -> bool {
         let Dot { actor, counter } = self.dot;
         dot.actor == actor && (counter - self.grown..=counter).contains(&dot.counter)
+    }
+
+    /// Whether what led to a root, with so many of its author's dots in it, holds what it was before it was made again. (A root that holds any of the
+    /// dots that were made then holds what led to that.)
+    pub fn was_in(&self, root: &Vector) -> bool {
+        let last = root.get(self.dot.actor);
+        self.former.iter().any(|former| former.contains(&last))
     }
 
     /// Whether a node is what it was before later edits went into it.
@@ -85,6 +98,17 @@ impl NewNode {
         match self.step {
             Step::Splice { .. } => pieces.iter().flat_map(words).collect(),
             _ => pieces,
+        }
+    }
+
+    /// Whether it took something out of a set or text, and not all of it; or may have, where it stands for several edits: one of them may have taken
+    /// out what another one brought.
+    pub fn takes_out(&self) -> bool {
+        match self.step {
+            Step::Change { .. } | Step::Splice { .. } => {
+                !self.also.is_empty() || self.step.takes_out()
+            }
+            _ => false,
         }
     }
 

@@ -242,7 +242,7 @@ impl History {
         let Some(at) = place.checked_sub(1) else { return false };
         let node = &self.line[at];
         let is_last = node.dot.counter == self.vector.get(actor);
-        if node.sent || node.dot.actor != actor || !is_last {
+        if node.sent || node.dot.actor != actor || !is_last || !node.former.is_empty() {
             return false;
         }
         let Some(step) = node.step.then(&next) else { return false };
@@ -319,7 +319,7 @@ impl History {
     pub(super) fn mint(
         &mut self,
         actor: Actor,
-        Name { edit, also, brought }: Name,
+        Name { edit, also, brought, former }: Name,
         mut parents: Vec<Dot>,
         step: Step,
         work: &mut u64,
@@ -338,7 +338,19 @@ impl History {
         let holders = vec![actor.replica];
         let sent = false;
         let grown = 0;
-        let node = NewNode { dot, skips, grown, edit, also, brought, parents, step, holders, sent };
+        let node = NewNode {
+            dot,
+            skips,
+            grown,
+            edit,
+            also,
+            brought,
+            former,
+            parents,
+            step,
+            holders,
+            sent,
+        };
         self.add(node, work);
         dot
     }

@@ -39,7 +39,7 @@ impl Root {
         if is_deleted {
             return;
         }
-        if node.step.takes_out() {
+        if node.takes_out() {
             self.removals.extend(&node.also);
             self.removals.insert(node.edit);
         }
@@ -67,6 +67,11 @@ impl History {
             self.move_root(at, &graph, members, is_missing);
         }
         (self.line.len() + 1) as u64
+    }
+
+    /// Whether the root here is a later one than this.
+    pub fn is_later(&self, root: Dot) -> bool {
+        self.root.dot != root && self.root.vector.covers(root)
     }
 
     /// Somebody else has this root: it becomes the root here, if it is here and everything else either led to it or follows it.
@@ -165,11 +170,13 @@ impl History {
         self.root.pieces.iter().cloned().chain(self.line.iter().flat_map(brought))
     }
 
-    /// Edits whose piece of a set or text is to be seen now, or may be: of some it is not known what they brought.
+    /// Edits whose piece of a set or text is to be seen now, or may be where anything is: of some it is not known what they brought.
     pub fn visible_pieces(&self) -> Vec<(EditId, Option<Value>)> {
         let there = self.shown();
-        let shown = |piece: &Value| there.iter().any(|there| there.has(piece));
-        self.all_pieces().filter(|(_, piece)| piece.as_ref().is_none_or(shown)).collect()
+        let shown = |piece: &Option<Value>| {
+            there.iter().any(|there| piece.as_ref().is_none_or(|piece| there.has(piece)))
+        };
+        self.all_pieces().filter(|(_, piece)| shown(piece)).collect()
     }
 
     /// Edits whose piece is to be seen now, and was not when these were.

@@ -43,6 +43,19 @@ pub struct MergeReplica {
     deletes: RecentDeletes,
 }
 
+/// What a part of a cell was, and did.
+struct Joined {
+    /// Its root.
+    root: Dot,
+    /// There was nothing else in it.
+    is_question: bool,
+    changed: bool,
+    /// One of the two lacks the other one's root.
+    roots_differ: bool,
+    /// Own edits were made again on the other one's root.
+    rebased: bool,
+}
+
 /// A peer.
 #[derive(Debug)]
 struct Neighbour {
@@ -268,6 +281,7 @@ impl MergeReplica {
         };
         let (mut news, mut work, mut needs_root) = (Came::default(), 1, false);
         let Part { root, full, nodes } = part;
+        let is_question = full.is_none() && nodes.is_empty();
         let full = full.map(|full| (full, RootNames::unload(next_element, ids)));
         let mut nodes: Vec<_> = nodes
             .into_iter()
@@ -351,7 +365,9 @@ impl MergeReplica {
         if let Ok(at) = at {
             self.peers[at].catch_up(cell, &mut self.cells);
         }
-        self.settle_with(from, cell, changed, (needs_root || push_root, rebased), &mut work);
+        let roots_differ = needs_root || push_root;
+        let joined = Joined { root, is_question, changed, roots_differ, rebased };
+        self.settle_with(from, cell, joined, &mut work);
         out.work(work);
         let history = &self.cells[&cell];
         let heads = if history.is_held(from) { Vec::new() } else { history.head_dots() };
@@ -364,33 +380,41 @@ impl MergeReplica {
         &mut self,
         from: ReplicaId,
         cell: Cell,
-        changed: bool,
-        (roots_differ, rebased): (bool, bool),
+        Joined { root, is_question, changed, roots_differ, rebased }: Joined,
         work: &mut u64,
     ) {
         let is_missing = self.is_missing();
         let history = self.cells.get_mut(&cell).expect("a part of it came");
+        // Whoever is taken to be gone is not waited for, and lacks it all the same.
+        let lacks = |neighbour: &Neighbour| !history.is_held(neighbour.peer.id);
+        let lacking: Vec<bool> = self.peers.iter().map(lacks).collect();
         *work += history.settle(&self.members, is_missing);
-        for neighbour in &mut self.peers {
+        for (neighbour, lacks) in self.peers.iter_mut().zip(lacking) {
             let Neighbour { peer, rootless, .. } = neighbour;
             if peer.id != from && rebased {
                 // Whoever sent what was left out here learns why.
                 rootless.insert(cell);
                 peer.owe(cell);
             } else if peer.id != from {
-                if changed && !history.is_held(peer.id) {
+                if changed && lacks {
                     peer.owe(cell);
                 }
             } else if roots_differ {
                 // One of the two is behind; whoever it is learns so from the other one's root.
                 rootless.insert(cell);
                 peer.owe(cell);
+            } else if is_question && history.is_later(root) {
+                peer.owe(cell);
+            } else if rebased && !peer.is_even(cell) {
+                // What is on its way may make him take the root that was here.
+                peer.owe(cell);
             } else if !history.is_held(from) {
                 // Of edits made again what is on its way holds nothing.
                 if rebased || peer.is_even(cell) {
                     peer.owe(cell);
                 }
-            } else if !rootless.contains(&cell) {
+            } else if !rootless.contains(&cell) && history.root.dot == root {
+                // Of what led to a later root nobody can tell whether he has it, who may have lost his memory.
                 peer.knows(cell);
             }
         }
@@ -424,6 +448,10 @@ impl MergeReplica {
             out.work(1 + history.settle(&self.members, is_missing));
             if let Some(root) = remark.root {
                 history.follow_root(root, &self.members, is_missing);
+                if !history.has_seen(root) {
+                    // A part with nothing in it but the root asks for a later one.
+                    self.peers[at].peer.owe(cell);
+                }
             }
         }
     }
