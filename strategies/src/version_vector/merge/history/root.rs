@@ -158,10 +158,16 @@ impl History {
         root.chain(took).chain(line).collect()
     }
 
-    /// Edits with what they brought, as far as that is known here.
+    /// Edits with all that they brought, as far as that is known here.
     pub fn name_pieces(&self, edits: &Lineage) -> Vec<(EditId, Option<Value>)> {
-        let known: BTreeMap<EditId, Option<Value>> = self.all_pieces().collect();
-        edits.iter().map(|edit| (edit, known.get(&edit).cloned().flatten())).collect()
+        let mut known: BTreeMap<EditId, Vec<Option<Value>>> = BTreeMap::new();
+        self.all_pieces().for_each(|(edit, piece)| known.entry(edit).or_default().push(piece));
+        let mut pieces = Vec::new();
+        for edit in edits.iter() {
+            let brought = known.remove(&edit).unwrap_or_else(|| vec![None]);
+            pieces.extend(brought.into_iter().map(|piece| (edit, piece)));
+        }
+        pieces
     }
 
     fn all_pieces(&self) -> impl Iterator<Item = (EditId, Option<Value>)> + '_ {
