@@ -209,10 +209,14 @@ impl History {
     }
 }
 
+/// From so many bytes on a word is looked for within others, too.
+const LONG: usize = 4;
+
 /// What there is of a set or text. Of other contents nothing is known.
 enum There<'c> {
     Elements(&'c BTreeSet<Value>),
-    Words(BTreeSet<&'c str>),
+    /// The words of a text, and the text.
+    Words(BTreeSet<&'c str>, &'c str),
     Anything,
 }
 
@@ -220,7 +224,7 @@ impl<'c> There<'c> {
     fn of(content: &'c Content) -> Self {
         match content {
             Content::Set(elements) => There::Elements(elements),
-            Content::Text(text) => There::Words(text.split_whitespace().collect()),
+            Content::Text(text) => There::Words(text.split_whitespace().collect(), text),
             Content::Register(_) | Content::Counter(_) => There::Anything,
         }
     }
@@ -229,9 +233,10 @@ impl<'c> There<'c> {
     fn has(&self, piece: &Value) -> bool {
         match self {
             There::Elements(elements) => elements.contains(piece),
-            There::Words(words) => {
-                piece.as_str().split_whitespace().any(|word| words.contains(word))
-            }
+            There::Words(words, text) => piece.as_str().split_whitespace().any(|word| {
+                // A merge may have put it right beside another one; what is shorter may be a part of any.
+                words.contains(word) || word.len() >= LONG && text.contains(word)
+            }),
             There::Anything => true,
         }
     }
