@@ -48,7 +48,8 @@ pub(super) fn draw(cell: &Cell) -> Figure {
         ),
     });
     let reading = "Further up and further left is sooner. Read across at 50 % for the typical wait, and near the top for the unlucky \
-                   edits: those of people who were offline. Where curves lie on each other, their markers alternate.";
+                   edits: those of people who were offline. What a device never showed is not counted: a strategy that loses or refuses the slow \
+                   edits looks sooner, even than the oracle. Where curves lie on each other, their markers alternate.";
     Figure { file_stem: "visibility".to_owned(), title, reading, svg }
 }
 
