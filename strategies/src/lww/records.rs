@@ -7,7 +7,7 @@
 use super::digests::Digests;
 use super::ids;
 use super::stamp::{Stamp, StampClock};
-use super::store::{News, Outcome, Place, Rules, Store, records_in, stand_on, target};
+use super::store::{News, Outcome, Place, Rules, Store, edit_value, records_in, stand_on, target};
 use super::updates::RawContent;
 use crate::contract::{Cargo, Change, Footprint, Malformed, Outbox, Seat, WallTime};
 use crate::document::{
@@ -232,17 +232,8 @@ impl Store for Records {
         }
         record.head = Some(id);
         let field = record.field(cell.field, kind);
-        if matches!(edit, Edit::Put { .. }) {
-            for edit in field.lineage.iter() {
-                out.change(Change::Replaced { edit, by: id });
-            }
-        }
-        stand_on(&mut field.lineage, id, edit);
-        let before = field.content.bytes();
-        field.content.apply(edit);
-        self.content_bytes = self.content_bytes - before + field.content.bytes();
-        let moved = if kind == FieldKind::Text { before } else { edit.content_bytes() };
-        out.work_bytes(moved as usize);
+        let (before, after) = edit_value(&mut field.content, &mut field.lineage, id, edit, out);
+        self.content_bytes = self.content_bytes - before + after;
         self.digests.touch(cell);
         Ok(outcome)
     }

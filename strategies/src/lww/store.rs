@@ -1,10 +1,10 @@
 //! What all last-writer-wins documents have in common: what is replicated as a whole, and what a replica asks of its copy.
 
 use super::stamp::StampSource;
-use crate::contract::{Cargo, Footprint, Malformed, Outbox, Seat, WallTime};
+use crate::contract::{Cargo, Change, Footprint, Malformed, Outbox, Seat, WallTime};
 use crate::document::{
-    Cell, Edit, EditId, FieldId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId, Schema,
-    Scope,
+    Cell, Content, Edit, EditId, FieldId, FieldKind, PartitionId, RecordId, Rendering, ReplicaId,
+    Schema, Scope,
 };
 use crate::lineage::Lineage;
 use crate::wire::{Reader, Writer};
@@ -232,6 +232,28 @@ pub(crate) fn stand_on(lineage: &mut Lineage, id: EditId, edit: &Edit) {
     } else {
         lineage.insert(id);
     }
+}
+
+/// A user's edit of a value that stands on some edits. Returns its bytes before and after.
+pub(crate) fn edit_value(
+    content: &mut Content,
+    lineage: &mut Lineage,
+    id: EditId,
+    edit: &Edit,
+    out: &mut Outbox,
+) -> (u64, u64) {
+    if matches!(edit, Edit::Put { .. }) {
+        for edit in lineage.iter() {
+            out.change(Change::Replaced { edit, by: id });
+        }
+    }
+    stand_on(lineage, id, edit);
+    let before = content.bytes();
+    content.apply(edit);
+    // A text is searched for the position and moved; of the others only what is written counts.
+    let moved = if content.kind() == FieldKind::Text { before } else { edit.content_bytes() };
+    out.work_bytes(moved as usize);
+    (before, content.bytes())
 }
 
 /// Where the cells of a record lie in a table.

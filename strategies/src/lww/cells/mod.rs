@@ -20,7 +20,7 @@ use crate::lww::ids;
 use crate::lww::siblings::{Held, Siblings};
 use crate::lww::stamp::{Stamp, StampClock};
 use crate::lww::store::{
-    News, Outcome, Place, Receipts, Rules, Store, cells_in, cells_of, stand_on, target,
+    News, Outcome, Place, Receipts, Rules, Store, cells_in, cells_of, edit_value, stand_on, target,
 };
 use crate::lww::updates::{Selection, Tombstone, Updates};
 use crate::wire::{Reader, Writer};
@@ -177,18 +177,8 @@ impl Store for Cells {
         let seen = self.tombstone_stamp(cell.record);
         let held = self.cells.entry(cell).or_insert_with(|| Held::nothing(kind));
         held.stamp = self.clock.stamp(wall, held.stamp.max(seen).time);
-        if matches!(edit, Edit::Put { .. }) {
-            for edit in held.lineage.iter() {
-                out.change(Change::Replaced { edit, by: id });
-            }
-        }
-        stand_on(&mut held.lineage, id, edit);
-        let before = held.content.bytes();
-        held.content.apply(edit);
-        self.content_bytes = self.content_bytes - before + held.content.bytes();
-        // A text is searched for the position and moved; of the others only what is written counts.
-        let moved = if kind == FieldKind::Text { before } else { edit.content_bytes() };
-        out.work_bytes(moved as usize);
+        let (before, after) = edit_value(&mut held.content, &mut held.lineage, id, edit, out);
+        self.content_bytes = self.content_bytes - before + after;
         self.digests.touch(cell);
         Ok(outcome)
     }

@@ -6,9 +6,9 @@ use crate::contract::{
     Cargo, Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat, Transport,
 };
 use crate::document::{
-    Alternative, Cell, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId, Schema,
-    Scope,
+    Alternative, Cell, Edit, EditId, FieldKind, Rendering, ReplicaId, Schema, Scope,
 };
+use crate::lww::store::cells_in;
 use crate::version_vector::entry::Entry;
 use crate::version_vector::message::{
     Message, decode_objects, encode_objects, unload_cargo, update_head,
@@ -337,13 +337,7 @@ impl VersionVectorReplica {
     }
 
     fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &Entry)> {
-        let cell = |record, field| Cell { record: RecordId(record), field: FieldId(field) };
-        let range = match scope {
-            Scope::Cell(cell) => cell..=cell,
-            Scope::Record(record) => cell(record.0, 0)..=cell(record.0, u16::MAX),
-            Scope::All | Scope::Partition(_) => cell(0, 0)..=cell(u32::MAX, u16::MAX),
-        };
-        let cells = self.cells.range(range).map(|(cell, entry)| (*cell, entry));
+        let cells = self.cells.range(cells_in(scope)).map(|(cell, entry)| (*cell, entry));
         cells.filter(move |(cell, _)| scope.contains(*cell))
     }
 }

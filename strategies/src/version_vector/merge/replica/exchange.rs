@@ -247,11 +247,10 @@ impl MergeReplica {
             } else if is_question && history.is_later(root) {
                 peer.owe(cell);
             } else if rebased && !peer.is_even(cell) {
-                // What is on its way may make him take the root that was here.
+                // What is on its way holds nothing of edits made again, and may make him take the root that was here.
                 peer.owe(cell);
             } else if !history.is_held(from) {
-                // Of edits made again what is on its way holds nothing.
-                if rebased || peer.is_even(cell) {
+                if peer.is_even(cell) {
                     peer.owe(cell);
                 }
             } else if !rootless.contains(&cell) && history.root.dot == root {

@@ -7,9 +7,9 @@ use crate::contract::{
     Clock, Footprint, Input, LinkState, Malformed, Outbox, Pending, Replica, Seat, Transport,
 };
 use crate::document::{
-    Alternative, Cell, Content, Edit, EditId, FieldId, FieldKind, RecordId, Rendering, ReplicaId,
-    Schema, Scope,
+    Alternative, Cell, Content, Edit, EditId, FieldKind, Rendering, ReplicaId, Schema, Scope,
 };
+use crate::lww::store::cells_in;
 use crate::version_vector::cells_of;
 use crate::version_vector::merge::history::{History, mark};
 use crate::version_vector::merge::message::{decode_lives, encode_lives};
@@ -170,13 +170,7 @@ impl MergeReplica {
     }
 
     fn in_scope(&self, scope: Scope) -> impl Iterator<Item = (Cell, &History)> {
-        let cell = |record, field| Cell { record: RecordId(record), field: FieldId(field) };
-        let range = match scope {
-            Scope::Cell(cell) => cell..=cell,
-            Scope::Record(record) => cell(record.0, 0)..=cell(record.0, u16::MAX),
-            Scope::All | Scope::Partition(_) => cell(0, 0)..=cell(u32::MAX, u16::MAX),
-        };
-        let cells = self.cells.range(range).map(|(cell, history)| (*cell, history));
+        let cells = self.cells.range(cells_in(scope)).map(|(cell, history)| (*cell, history));
         cells.filter(move |(cell, _)| scope.contains(*cell))
     }
 }
