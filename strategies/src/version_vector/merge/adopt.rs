@@ -42,7 +42,7 @@ impl History {
         self.vector = known.clone();
         let mut adopted = Adopted::default();
         for node in nodes {
-            let new = (node.edit, node.also.clone(), node.clears());
+            let new = (node.name.edit, node.name.also.clone(), node.clears());
             let dot = node.dot;
             match self.take(node, work) {
                 Taken::New if !old.vector.covers(dot) && !old.has(new.0) => adopted.came.push(new),
@@ -66,7 +66,7 @@ impl History {
         for node in old.line.iter().filter(lost) {
             *work += 1;
             if node.dot.actor.replica != actor.replica {
-                adopted.left_out.extend(node.also.iter().chain([node.edit]));
+                adopted.left_out.extend(node.name.edits());
             } else if !node.was_in(&self.root.vector) {
                 let before = old.seen_by(&old.places(&node.parents), work).0.content;
                 let step = old.step(node);
@@ -74,12 +74,10 @@ impl History {
                 let after = after.unwrap_or_else(|| before.clone());
                 let change = (&*before, &*after);
                 if let Some((parents, step)) = self.redo(node, step, change, &made, work) {
-                    let (also, brought) = (node.also.clone(), node.brought.clone());
-                    let mut former = node.former.clone();
+                    let mut name = node.name.clone();
                     if node.dot.actor == actor {
-                        former.push(node.dot.counter..=old.vector.get(actor));
+                        name.former.push(node.dot.counter..=old.vector.get(actor));
                     }
-                    let name = Name { edit: node.edit, also, brought, former };
                     made.insert(node.dot, self.mint(actor, name, parents, step, work));
                     self.look_at(work);
                 }
@@ -122,7 +120,7 @@ impl History {
     fn keep_beside(&mut self, old: &Root, actor: Actor, work: &mut u64) {
         let (left, now) = (&*old.state.content, &*self.root.state.content);
         let step = Step::Set(left.clone());
-        let is_kept = self.line.iter().any(|node| node.edit == old.edit && node.step == step);
+        let is_kept = self.line.iter().any(|node| node.name.edit == old.edit && node.step == step);
         if left.is_empty() || left == now || is_kept {
             return;
         }
@@ -203,7 +201,7 @@ impl History {
         }
         let mut adopted = Adopted::default();
         for node in wide.line.iter().filter(|node| !self.vector.covers(node.dot)) {
-            adopted.came.push((node.edit, node.also.clone(), node.step == Step::Clear));
+            adopted.came.push((node.name.edit, node.name.also.clone(), node.step == Step::Clear));
         }
         wide.vector.join(&self.vector);
         wide.look_at(work);

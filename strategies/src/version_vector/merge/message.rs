@@ -1,6 +1,6 @@
 //! What replicas say to each other.
 
-use super::history::{History, NewNode, Node, Root};
+use super::history::{History, Name, NewNode, Node, Root};
 use super::step::Step;
 use super::three_way::State;
 use crate::contract::{Cargo, CargoIds, Malformed};
@@ -290,7 +290,7 @@ pub fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
     for (n, node) in nodes.iter().enumerate() {
         encode_dot(node.dot, out);
         let straight = node.parents == [before];
-        let foreign = node.edit.origin != node.dot.actor.replica;
+        let foreign = node.name.edit.origin != node.dot.actor.replica;
         let (grown, skips) = (node.grown > 0, node.skips > 0);
         let flags = [(grown, GROWN), (foreign, FOREIGN), (skips, SKIPS), (straight, STRAIGHT)];
         let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag).sum();
@@ -315,9 +315,9 @@ pub fn encode_nodes(root: Dot, nodes: &[NewNode], out: &mut Writer) {
             }
         }
         if foreign {
-            out.replica(node.edit.origin);
+            out.replica(node.name.edit.origin);
         }
-        out.uint(node.edit.sequence);
+        out.uint(node.name.edit.sequence);
         // Its author has it, and so has the sender.
         out.count(node.holders.len());
         node.holders.iter().for_each(|holder| out.replica(*holder));
@@ -373,21 +373,8 @@ pub fn decode_nodes(root: Dot, bytes: &mut Reader<'_>) -> Result<Vec<NewNode>, M
             }
             holders.push(holder);
         }
-        let (also, brought) = (Lineage::new(), Vec::new());
-        let (step, sent) = (Step::decode(bytes)?, true);
-        nodes.push(NewNode {
-            dot,
-            skips,
-            grown,
-            edit,
-            also,
-            brought,
-            former: Vec::new(),
-            parents,
-            step,
-            holders,
-            sent,
-        });
+        let (name, step, sent) = (Name::of(edit), Step::decode(bytes)?, true);
+        nodes.push(NewNode { dot, skips, grown, name, parents, step, holders, sent });
     }
     Ok(nodes)
 }
@@ -428,10 +415,7 @@ pub fn outgoing(history: &History, node: &Node, from: ReplicaId) -> NewNode {
         dot: node.dot,
         skips: node.skips,
         grown: node.grown,
-        edit: node.edit,
-        also: Lineage::new(),
-        brought: Vec::new(),
-        former: Vec::new(),
+        name: Name::of(node.name.edit),
         parents: node.parents.clone(),
         step: history.step(node),
         holders: node.holders.iter().filter(known).copied().collect(),
@@ -504,8 +488,8 @@ pub fn part_for(
     }
     let mut nodes = Vec::new();
     for node in history.lacking((!in_full).then_some(to)) {
-        load(&node.also, next_element, cargo);
-        if !node.also.is_empty() {
+        load(&node.name.also, next_element, cargo);
+        if !node.name.also.is_empty() {
             // Of each word or element, which of these edits brought it.
             for edit in node.attributed() {
                 load(&edit.map_or_else(Lineage::new, Lineage::of), next_element, cargo);
@@ -526,11 +510,11 @@ fn load(lineage: &Lineage, next_element: &mut usize, cargo: &mut Cargo) {
 
 /// Takes the edits behind a node from a message's cargo.
 pub fn unload_node(node: &mut NewNode, next_element: &mut usize, ids: &mut &[CargoIds]) {
-    node.also = unload(next_element, ids);
-    if !node.also.is_empty() {
+    node.name.also = unload(next_element, ids);
+    if !node.name.also.is_empty() {
         for piece in node.step_tokens() {
             let by = unload(next_element, ids);
-            node.brought.extend(by.iter().next().map(|edit| (edit, piece)));
+            node.name.brought.extend(by.iter().next().map(|edit| (edit, piece)));
         }
     }
 }
@@ -563,10 +547,7 @@ mod tests {
             dot,
             skips: 0,
             grown: 0,
-            edit: EditId { origin: dot.actor.replica, sequence: 300 },
-            also: Lineage::new(),
-            brought: Vec::new(),
-            former: Vec::new(),
+            name: Name::of(EditId { origin: dot.actor.replica, sequence: 300 }),
             parents,
             step,
             holders: vec![ReplicaId(0), ReplicaId(7)],
@@ -582,7 +563,7 @@ mod tests {
             node(dot(2, 5), vec![root], Step::Add(-4)),
             node(dot(2, 6), vec![dot(1, 1), dot(2, 5)], change),
             NewNode { skips: 3, grown: 5, ..node(reborn, vec![], splice) },
-            NewNode { edit: foreign, ..node(dot(2, 7), vec![], Step::Put("w".into())) },
+            NewNode { name: Name::of(foreign), ..node(dot(2, 7), vec![], Step::Put("w".into())) },
             node(dot(9, 1), vec![dot(8, 1)], Step::Clear),
             node(dot(9, 2), vec![dot(9, 1)], Step::Set(Content::Counter(5))),
         ];

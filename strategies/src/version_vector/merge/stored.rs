@@ -42,18 +42,18 @@ pub fn save_history(history: &History, out: &mut Writer) {
         .collect();
     encode_nodes(*dot, &nodes, out);
     for node in history.line.iter() {
-        let again = !node.former.is_empty();
+        let again = !node.name.former.is_empty();
         out.byte(u8::from(node.sent) | u8::from(again) << 1);
         if again {
-            out.count(node.former.len());
-            for former in &node.former {
+            out.count(node.name.former.len());
+            for former in &node.name.former {
                 out.uint(*former.start());
                 out.uint(*former.end());
             }
         }
-        node.also.write(out);
-        out.count(node.brought.len());
-        for (edit, piece) in &node.brought {
+        node.name.also.write(out);
+        out.count(node.name.brought.len());
+        for (edit, piece) in &node.name.brought {
             out.edit_id(*edit);
             out.str(piece.as_str());
         }
@@ -89,12 +89,12 @@ pub fn restore_history(history: &mut History, bytes: &mut Reader<'_>) -> Result<
         node.sent = flags & 1 == 1;
         if flags & 2 == 2 {
             for _ in 0..bytes.count(2)? {
-                node.former.push(bytes.uint()?..=bytes.uint()?);
+                node.name.former.push(bytes.uint()?..=bytes.uint()?);
             }
         }
-        node.also = Lineage::read(bytes)?;
+        node.name.also = Lineage::read(bytes)?;
         for _ in 0..bytes.count(3)? {
-            node.brought.push((bytes.edit_id()?, bytes.value()?));
+            node.name.brought.push((bytes.edit_id()?, bytes.value()?));
         }
         if !node.step.fits(history.kind) {
             return Err(Malformed("a step of another kind than its field"));

@@ -11,11 +11,14 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
 /// Which edits a node stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     pub edit: EditId,
+    /// For reports only: earlier edits of the same author that went into it before anybody else saw them.
     pub also: Lineage,
+    /// For reports only: what each of them brought into a set or text, where there are several. Of a single one it is in its step.
     pub brought: Vec<(EditId, Value)>,
+    /// Known to its author alone: what it was before it was made again on another root, from the first time on.
     pub former: Vec<Former>,
 }
 
@@ -26,6 +29,11 @@ impl Name {
     /// A single edit.
     pub fn of(edit: EditId) -> Self {
         Name { edit, also: Lineage::new(), brought: Vec::new(), former: Vec::new() }
+    }
+
+    /// All edits.
+    pub fn edits(&self) -> impl Iterator<Item = EditId> {
+        self.also.iter().chain([self.edit])
     }
 }
 
@@ -38,13 +46,7 @@ pub struct NewNode {
     /// How many of its actor's dots right before it name what it was before its author's later edits went into it. Who has lost its memory may
     /// have told one of them, and know only of an earlier one.
     pub grown: u64,
-    pub edit: EditId,
-    /// For reports only: earlier edits of the same author that went into it before anybody else saw them.
-    pub also: Lineage,
-    /// For reports only: what each of them brought into a set or text, where there are several. Of a single one it is in its step.
-    pub brought: Vec<(EditId, Value)>,
-    /// Known to its author alone: what it was before it was made again on another root, from the first time on.
-    pub former: Vec<Former>,
+    pub name: Name,
     /// What its author had seen last, in order. Nothing where he had seen nothing of what is here.
     pub parents: Vec<Dot>,
     /// See [`super::History::step`].
@@ -66,7 +68,7 @@ impl NewNode {
     /// dots that were made then holds what led to that.)
     pub fn was_in(&self, root: &Vector) -> bool {
         let last = root.get(self.dot.actor);
-        self.former.iter().any(|former| former.contains(&last))
+        self.name.former.iter().any(|former| former.contains(&last))
     }
 
     /// Whether a node is what it was before later edits went into it.
@@ -77,16 +79,16 @@ impl NewNode {
 
     /// The words or elements that it brought into a set or text, and which edit brought them.
     pub fn pieces(&self) -> Vec<(EditId, Value)> {
-        if !self.also.is_empty() {
-            return self.brought.clone();
+        if !self.name.also.is_empty() {
+            return self.name.brought.clone();
         }
-        self.step.inserted().into_iter().map(|piece| (self.edit, piece)).collect()
+        self.step.inserted().into_iter().map(|piece| (self.name.edit, piece)).collect()
     }
 
     /// Which of several edits brought each word or element of its step, as far as one of them did.
     pub fn attributed(&self) -> Vec<Option<EditId>> {
         let mut by: BTreeMap<Value, EditId> = BTreeMap::new();
-        for (edit, piece) in &self.brought {
+        for (edit, piece) in &self.name.brought {
             by.extend(words(piece).into_iter().chain([piece.clone()]).map(|token| (token, *edit)));
         }
         self.step_tokens().iter().map(|token| by.get(token).copied()).collect()
@@ -106,7 +108,7 @@ impl NewNode {
     pub fn takes_out(&self) -> bool {
         match self.step {
             Step::Change { .. } | Step::Splice { .. } => {
-                !self.also.is_empty() || self.step.takes_out()
+                !self.name.also.is_empty() || self.step.takes_out()
             }
             _ => false,
         }
@@ -153,7 +155,7 @@ impl Node {
 
     /// Whether its step is what it did to what its author was shown: of several splices in one only the outcome is kept until it is sent.
     pub fn says_its_step(&self) -> bool {
-        self.sent || self.also.is_empty() || !matches!(self.step, Step::Splice { .. })
+        self.sent || self.name.also.is_empty() || !matches!(self.step, Step::Splice { .. })
     }
 }
 
@@ -206,8 +208,8 @@ impl Line {
             *self.held.entry(*holder).or_default() += 1;
         }
         self.unsent += usize::from(!node.sent);
-        self.edits.insert(node.edit);
-        self.edits.extend(&node.also);
+        self.edits.insert(node.name.edit);
+        self.edits.extend(&node.name.also);
         let key = (node.events, node.dot);
         let at = self.nodes.partition_point(|other| (other.events, other.dot) < key);
         self.nodes.insert(at, node);
@@ -272,12 +274,12 @@ impl Line {
     pub fn grow(&mut self, at: usize, id: EditId, next: &Step, step: Step) -> &mut State {
         let Node { new, state, .. } = &mut self.nodes[at];
         self.edits.insert(id);
-        if new.also.is_empty() {
-            new.brought = new.pieces();
+        if new.name.also.is_empty() {
+            new.name.brought = new.pieces();
         }
-        new.brought.extend(next.inserted().into_iter().map(|piece| (id, piece)));
-        new.also.insert(new.edit);
-        (new.edit, new.step) = (id, step);
+        new.name.brought.extend(next.inserted().into_iter().map(|piece| (id, piece)));
+        new.name.also.insert(new.name.edit);
+        (new.name.edit, new.step) = (id, step);
         new.dot.counter += 1;
         new.grown += 1;
         self.heads = vec![new.dot];
@@ -296,8 +298,8 @@ impl Line {
         self.nodes = kept.into_iter().map(|(_, node)| node).collect();
         self.edits = Lineage::new();
         for node in &self.nodes {
-            self.edits.insert(node.edit);
-            self.edits.extend(&node.also);
+            self.edits.insert(node.name.edit);
+            self.edits.extend(&node.name.also);
         }
         let gone: Vec<Node> = gone.into_iter().map(|(_, node)| node).collect();
         for node in &gone {

@@ -116,12 +116,12 @@ impl History {
         }
         let (mut sum, mut stands_on) = (0_i64, Lineage::new());
         for place in past.into_iter().filter(|place| !undone[*place]) {
-            if let Some(NewNode { step: Step::Add(amount), edit, also, .. }) =
+            if let Some(NewNode { step: Step::Add(amount), name, .. }) =
                 place.checked_sub(1).map(|at| &self.line[at].new)
             {
                 sum = sum.wrapping_add(*amount);
-                stands_on.extend(also);
-                stands_on.insert(*edit);
+                stands_on.extend(&name.also);
+                stands_on.insert(name.edit);
                 continue;
             }
             let state = self.state(place);

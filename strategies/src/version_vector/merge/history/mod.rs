@@ -136,15 +136,15 @@ impl History {
 
     /// What an edit makes of what its author was shown. `parents` are the single states that this was merged from.
     fn outcome(&self, node: &Node, shown: State, parents: &[Cow<'_, State>]) -> State {
-        let mut state = node.step.apply(shown, parents, node.edit);
+        let mut state = node.step.apply(shown, parents, node.name.edit);
         if self.kind == FieldKind::Counter && node.step != Step::Clear {
-            state.stands_on.extend(&node.also);
+            state.stands_on.extend(&node.name.also);
         }
         state
     }
 
     fn edit_at(&self, place: usize) -> EditId {
-        place.checked_sub(1).map_or(self.root.edit, |at| self.line[at].edit)
+        place.checked_sub(1).map_or(self.root.edit, |at| self.line[at].name.edit)
     }
 
     pub(super) fn dot_at(&self, place: usize) -> Dot {
@@ -242,7 +242,7 @@ impl History {
         let Some(at) = place.checked_sub(1) else { return false };
         let node = &self.line[at];
         let is_last = node.dot.counter == self.vector.get(actor);
-        if node.sent || node.dot.actor != actor || !is_last || !node.former.is_empty() {
+        if node.sent || node.dot.actor != actor || !is_last || !node.name.former.is_empty() {
             return false;
         }
         let Some(step) = node.step.then(&next) else { return false };
@@ -319,7 +319,7 @@ impl History {
     pub(super) fn mint(
         &mut self,
         actor: Actor,
-        Name { edit, also, brought, former }: Name,
+        name: Name,
         mut parents: Vec<Dot>,
         step: Step,
         work: &mut u64,
@@ -338,19 +338,7 @@ impl History {
         let holders = vec![actor.replica];
         let sent = false;
         let grown = 0;
-        let node = NewNode {
-            dot,
-            skips,
-            grown,
-            edit,
-            also,
-            brought,
-            former,
-            parents,
-            step,
-            holders,
-            sent,
-        };
+        let node = NewNode { dot, skips, grown, name, parents, step, holders, sent };
         self.add(node, work);
         dot
     }

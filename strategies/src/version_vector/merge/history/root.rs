@@ -3,7 +3,7 @@
 use super::super::graph::Graph;
 use super::super::three_way::State;
 use super::History;
-use super::line::{NewNode, Node};
+use super::line::{Name, NewNode, Node};
 use crate::document::{Content, EditId, ReplicaId, Value};
 use crate::lineage::Lineage;
 use crate::version_vector::story::recent;
@@ -34,14 +34,14 @@ impl Root {
     fn take_in(&mut self, node: &NewNode, is_deleted: bool) {
         self.vector.raise(node.dot);
         if node.clears() {
-            self.deletions.insert(node.edit);
+            self.deletions.insert(node.name.edit);
         }
         if is_deleted {
             return;
         }
         if node.takes_out() {
-            self.removals.extend(&node.also);
-            self.removals.insert(node.edit);
+            self.removals.extend(&node.name.also);
+            self.removals.insert(node.name.edit);
         }
         let pieces = node.pieces();
         self.pieces.extend(pieces.into_iter().map(|(edit, piece)| (edit, Some(piece))));
@@ -86,12 +86,12 @@ impl History {
     /// A node as a root. Some of what is here does not follow it: somebody who was thought to be gone wrote it.
     pub fn as_root(&self, dot: Dot) -> Option<Root> {
         let place = self.place(dot).filter(|place| *place > 0)?;
-        let Node { new: NewNode { edit, .. }, events, .. } = self.line[place - 1];
+        let Node { new: NewNode { name, .. }, events, .. } = &self.line[place - 1];
         let mut root = self.root.clone();
         for led in self.graph().past(&[place]).iter().filter(|place| *place > 0) {
             root.take_in(&self.line[led - 1], false);
         }
-        (root.dot, root.edit, root.events) = (dot, edit, events);
+        (root.dot, root.edit, root.events) = (dot, name.edit, *events);
         (root.state, root.pieces_kept) = (self.state(place).into_owned(), root.pieces.len());
         Some(root)
     }
@@ -104,7 +104,7 @@ impl History {
         is_missing: bool,
     ) {
         let state = self.state(at + 1).into_owned();
-        let Node { new: NewNode { dot, edit, .. }, events, .. } = self.line[at];
+        let Node { new: NewNode { dot, name: Name { edit, .. }, .. }, events, .. } = self.line[at];
         let past = graph.past(&[at + 1]);
         // Who has another root may have taken one for gone who is back meanwhile.
         let is_told = !is_missing && members.iter().all(|member| self.line[at].is_held(*member));
@@ -152,7 +152,7 @@ impl History {
 
     /// Edits that brought what is in a set or text, as far as they are known by name.
     pub fn known_pieces(&self) -> BTreeSet<EditId> {
-        let line = self.line.iter().flat_map(|node| node.also.iter().chain([node.edit]));
+        let line = self.line.iter().flat_map(|node| node.name.edits());
         let root = self.root.pieces.iter().map(|(edit, _)| *edit);
         let took = self.root.removals.iter().chain(self.root.deletions.iter());
         root.chain(took).chain(line).collect()

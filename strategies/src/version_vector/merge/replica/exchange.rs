@@ -173,12 +173,12 @@ impl MergeReplica {
             news = Came { nodes: adopted.came, left_out: adopted.left_out, adopted: true, ..news };
         }
         for node in nodes {
-            let mut also = node.also.clone();
-            if let Some(before) = history.before_it_grew(&node) {
+            let mut also = node.name.also.clone();
+            if let Some(before) = history.before_it_grew(&node).map(|before| &before.name) {
                 also = also.difference(&before.also).difference(&Lineage::of(before.edit));
             }
-            let new = (node.edit, also, node.clears());
-            let again = history.has(node.edit);
+            let new = (node.name.edit, also, node.clears());
+            let again = history.has(node.name.edit);
             match history.take(node, &mut work) {
                 Taken::New if again => news.again = true,
                 Taken::New => news.nodes.push(new),
