@@ -16,6 +16,7 @@ pub fn to_toml(scenario: &Scenario) -> String {
     page.text("name", &scenario.name);
     page.quantity("duration", &DURATION, scenario.duration_ns);
     page.quantity("settle", &DURATION, scenario.settle_ns);
+    page.quantity("timeline_step", &DURATION, scenario.timeline_step_ns);
     page.plain("seeds", scenario.seeds);
     let strategies = scenario.strategies.iter().map(|name| quoted(name));
     page.plain("strategies", list(strategies));

@@ -12,6 +12,8 @@ pub struct Scenario {
     pub duration_ns: u64,
     /// Longest time that settling may take after it.
     pub settle_ns: u64,
+    /// How far apart the rows of `timeline.csv` are; nothing else depends on it.
+    pub timeline_step_ns: u64,
     /// Number of seeds where the command names none.
     pub seeds: u32,
     /// Names or globs of the strategies to compare.

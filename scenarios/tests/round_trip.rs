@@ -427,6 +427,7 @@ fn random_scenario(rng: &mut ChaCha8Rng) -> Scenario {
         name: name(rng, 0),
         duration_ns,
         settle_ns: duration(rng, SECOND),
+        timeline_step_ns: duration(rng, SECOND),
         seeds: rng.random_range(1..=1_000_000),
         strategies: (0..rng.random_range(1..4)).map(|n| format!("s{n}/*{}'\"", n)).collect(),
         groups,

@@ -83,6 +83,28 @@ fn assert_same(a: &TrialResult, b: &TrialResult) {
 }
 
 #[test]
+fn how_often_the_timeline_is_sampled_changes_nothing_else() {
+    for world in ["small", "power-cut"] {
+        let trials = ["10min", "7s", "26h"].map(|step| {
+            let scenario = built_in(world, &[&format!("timeline_step={step}")]);
+            trial(&scenario, strategy("crdt/digest"), 1).result
+        });
+        let [usual, often, never] = &trials;
+        for other in [often, never] {
+            assert_eq!(usual.row, other.row, "{world}");
+        }
+        assert_eq!(never.timeline.iter().filter(|row| row.device.is_none()).count(), 1, "{world}");
+        for row in &usual.timeline {
+            let same = often
+                .timeline
+                .iter()
+                .find(|other| (other.at_s, other.device) == (row.at_s, row.device));
+            assert!(row.at_s % 7 > 0 || same == Some(row), "{world}: {row:?} and {same:?}");
+        }
+    }
+}
+
+#[test]
 fn a_trial_is_the_same_again_whoever_listens() {
     let scenario = built_in("small", &[]);
     for name in ["lww/wall", "crdt/digest", "ot/central"] {

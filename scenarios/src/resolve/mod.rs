@@ -16,7 +16,7 @@ use crate::scenario::{
     TransportKind, Workload,
 };
 use crate::section::{Place, Section};
-use crate::units::{DAY, HOUR, SECOND, SIZE};
+use crate::units::{DAY, HOUR, MINUTE, SECOND, SIZE};
 
 /// The whole document.
 pub(crate) fn scenario(root: &Place<'_>) -> Option<Scenario> {
@@ -27,6 +27,7 @@ pub(crate) fn scenario(root: &Place<'_>) -> Option<Scenario> {
         let duration_ns = section.require("duration", "a duration", law::duration(SECOND));
         // Long enough for the slowest built-in outages to pass several times over.
         let settle_ns = section.read_or("settle", 2 * HOUR, law::duration(SECOND));
+        let timeline_step_ns = section.read_or("timeline_step", 10 * MINUTE, law::duration(SECOND));
         // Ten: the least that a pilot should have (numbers.md, E: Law and Kelton).
         let seeds = section.read_or("seeds", 10, |place| place.small(1..=1_000_000));
         let strategies = section.read_or("strategies", vec!["*".to_owned()], strategies);
@@ -50,6 +51,7 @@ pub(crate) fn scenario(root: &Place<'_>) -> Option<Scenario> {
             name: name?,
             duration_ns: duration_ns?,
             settle_ns: settle_ns?,
+            timeline_step_ns: timeline_step_ns?,
             seeds: seeds?,
             strategies: strategies?,
             groups: groups?,

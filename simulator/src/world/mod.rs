@@ -33,11 +33,8 @@ use settle::Settling;
 /// Messages in a row that one input may cause before its exchange counts as endless.
 pub const MAX_REPLIES: u32 = 64;
 
-/// How far apart the samples of the timeline are.
-pub const SAMPLE_NS: u64 = 600_000_000_000;
-
 /// How far apart footprints are looked at: a replica may have to visit all it keeps.
-const FOOTPRINT_NS: u64 = 6 * SAMPLE_NS;
+const FOOTPRINT_NS: u64 = 3_600_000_000_000;
 
 /// What the agenda holds.
 #[derive(Debug)]
@@ -93,6 +90,7 @@ enum Event {
         prompt: u32,
     },
     Sample,
+    Weigh,
     Heal,
     Deadline,
 }
@@ -214,6 +212,7 @@ pub struct World<'a> {
     transport: Transport,
     duration_ns: u64,
     settle_ns: u64,
+    timeline_step_ns: u64,
     authority: Option<ReplicaId>,
     /// Peers of each replica, in order.
     peers: Vec<Vec<ReplicaId>>,
@@ -293,6 +292,7 @@ impl<'a> World<'a> {
             transport,
             duration_ns: scenario.duration_ns,
             settle_ns: scenario.settle_ns,
+            timeline_step_ns: scenario.timeline_step_ns,
             authority: hub.map(|hub| ReplicaId(hub as u32)),
             members: (0..count as u32).map(ReplicaId).collect(),
             holders: Holders::new(scenario, hub.map(|hub| hub as u32)),
@@ -388,6 +388,7 @@ impl<'a> World<'a> {
         }
         self.agenda.schedule(duration_ns, Event::Heal);
         self.agenda.schedule(0, Event::Sample);
+        self.agenda.schedule(0, Event::Weigh);
         self.watch_members();
         self.emit(&Fact::Phase(Phase::Work));
         for pair in 0..self.pairs.len() {
@@ -434,6 +435,7 @@ impl<'a> World<'a> {
             Event::Absence { device } => self.absence_due(device),
             Event::Answer { device, prompt } => self.answer_due(device as usize, prompt),
             Event::Sample => self.sample(),
+            Event::Weigh => self.weigh(),
             Event::Heal => self.heal(),
             Event::Deadline => self.deadline(),
         }
@@ -464,18 +466,21 @@ impl<'a> World<'a> {
         }
     }
 
+    /// Looks at the footprints.
+    fn weigh(&mut self) {
+        self.agenda.schedule(self.now_ns + FOOTPRINT_NS, Event::Weigh);
+        for host in &self.hosts {
+            let total = host.replica.footprint().total();
+            self.counts.footprint_peak_bytes = self.counts.footprint_peak_bytes.max(total);
+        }
+    }
+
     /// A row of the timeline.
     fn sample(&mut self) {
-        self.agenda.schedule(self.now_ns + SAMPLE_NS, Event::Sample);
+        self.agenda.schedule(self.now_ns + self.timeline_step_ns, Event::Sample);
         for host in &mut self.hosts {
             if let Some(battery) = &mut host.battery {
                 battery.advance(self.now_ns);
-            }
-        }
-        if self.now_ns.is_multiple_of(FOOTPRINT_NS) {
-            for host in &self.hosts {
-                let total = host.replica.footprint().total();
-                self.counts.footprint_peak_bytes = self.counts.footprint_peak_bytes.max(total);
             }
         }
         let Some(ledger) = &self.ledger else { return };
