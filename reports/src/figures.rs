@@ -18,7 +18,7 @@ pub struct Figure {
     pub file_stem: String,
     /// What it shows.
     pub title: &'static str,
-    /// How to read it, in a sentence or two.
+    /// How to read it, in a sentence or two; empty where there is nothing to read.
     pub reading: &'static str,
     /// The picture.
     pub svg: String,

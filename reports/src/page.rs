@@ -81,7 +81,9 @@ fn outcome(html: &mut Html, comparison: &Comparison, cell: &Cell) {
         for figure in figures(comparison, cell) {
             html.inside("figure", "", |html| {
                 html.inside("div", "scroll picture", |html| html.raw(&figure.svg));
-                html.element("figcaption", figure.reading);
+                if !figure.reading.is_empty() {
+                    html.element("figcaption", figure.reading);
+                }
             });
         }
     });

@@ -100,37 +100,47 @@ fn damage(ran: &[&Group]) -> Vec<String> {
     // The worst first; a stable sort, so that equals stay in the order of the table.
     let lost = |group: &Group| group.mean("edits_lost").unwrap_or(0.0);
     losers.sort_by(|a, b| lost(b).total_cmp(&lost(a)));
-    let losers: Vec<String> = losers
-        .iter()
-        .map(|group| format!("{} ({})", group.strategy, of_asked(group, "edits_lost", "")))
-        .collect();
-    if !losers.is_empty() {
-        sentences.push(format!("Edits were lost by {}.", human::list(&losers)));
+    let losses = alike(&losers, |group| of_asked(group, "edits_lost", ""));
+    let losses: Vec<String> =
+        losses.iter().map(|(names, each, lost)| format!("{names} ({each}{lost})")).collect();
+    if !losses.is_empty() {
+        sentences.push(format!("Edits were lost by {}.", human::list(&losses)));
     }
-    for group in &measured {
-        let damages: Vec<String> = OTHER_DAMAGE
-            .iter()
-            .filter(|(metric, _)| !undamaged(group, metric))
-            .map(|(metric, words)| {
-                words.replace("{}", &human::count(group.mean(metric).unwrap_or(0.0)))
-            })
-            .collect();
+    let damages = |group: &Group| {
+        let damages = OTHER_DAMAGE.iter().filter(|(metric, _)| !undamaged(group, metric));
+        let in_words = damages.map(|(metric, words)| {
+            words.replace("{}", &human::count(group.mean(metric).unwrap_or(0.0)))
+        });
+        human::list(&in_words.collect::<Vec<_>>())
+    };
+    for (names, each, damages) in alike(&measured, damages) {
         if !damages.is_empty() {
-            sentences.push(format!(
-                "On average, {} {} per trial.",
-                group.strategy,
-                human::list(&damages)
-            ));
+            sentences.push(format!("On average, {names} {each}{damages} per trial."));
         }
     }
-    for group in
-        measured.iter().filter(|group| group.mean("edits_surfaced").is_some_and(|mean| mean > 0.0))
-    {
-        let surfaced = of_asked(group, "edits_surfaced", " edits");
-        sentences
-            .push(format!("{} left conflicts for people to settle ({surfaced}).", group.strategy));
-    }
+    let surfacing: Vec<&Group> = measured
+        .into_iter()
+        .filter(|group| group.mean("edits_surfaced").is_some_and(|mean| mean > 0.0))
+        .collect();
+    let surfaced = alike(&surfacing, |group| of_asked(group, "edits_surfaced", " edits"));
+    sentences.extend(surfaced.into_iter().map(|(names, each, surfaced)| {
+        format!("{names} left conflicts for people to settle ({each}{surfaced}).")
+    }));
     sentences
+}
+
+/// Strategies of which the same is to be said, in the order of the first of them: their names, `each ` if they are several, and what is said.
+fn alike(groups: &[&Group], say: impl Fn(&Group) -> String) -> Vec<(String, &'static str, String)> {
+    let mut said: Vec<(Vec<&str>, String)> = Vec::new();
+    for group in groups {
+        let words = say(group);
+        match said.iter_mut().find(|(_, same)| *same == words) {
+            Some((names, _)) => names.push(group.strategy),
+            None => said.push((vec![group.strategy], words)),
+        }
+    }
+    let each = |names: &[&str]| if names.len() > 1 { "each " } else { "" };
+    said.into_iter().map(|(names, words)| (human::list(&names), each(&names), words)).collect()
 }
 
 /// How many of the asked edits ended in an account, per trial and as a share.
@@ -183,6 +193,9 @@ fn cheapest_by(
     let valued: Vec<(&Group, f64)> =
         ranked.iter().filter_map(|group| group.mean(metric).map(|mean| (*group, mean))).collect();
     let (best, least) = *valued.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    if valued.iter().all(|(_, mean)| *mean == 0.0) {
+        return None; // where no device has a battery, say
+    }
     if valued.len() == 1 {
         return Some(format!(
             "{} alone qualifies; it needs {} per edit in {of}.",

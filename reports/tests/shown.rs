@@ -265,6 +265,58 @@ fn figures_of_nothing_say_so() {
 }
 
 #[test]
+fn what_nobody_spent_is_not_drawn_and_not_ranked() {
+    let (info, mut results, _) = fixture::run(2);
+    for metrics in results.iter_mut().filter_map(|result| result.row.metrics.as_mut()) {
+        metrics.energy_per_edit_uj = Some(0);
+        metrics.energy_total_mj = Some(0);
+        metrics.energy_radio_promotion_mj = Some(0);
+        metrics.energy_radio_transfer_mj = Some(0);
+        metrics.energy_radio_tail_mj = Some(0);
+        metrics.energy_cpu_mj = Some(0);
+        metrics.energy_storage_mj = Some(0);
+    }
+    let comparison = Comparison::new(&info, &results);
+    let drawn = figures(&comparison, &comparison.cells[0]);
+    check(&drawn[3]);
+    assert!(drawn[3].svg.contains("No device with a battery spent anything."));
+    assert_eq!(drawn[3].reading, "");
+    let sentences = verdict(&comparison.cells[0]);
+    assert!(!sentences.iter().any(|sentence| sentence.contains("energy")), "{sentences:?}");
+    assert!(sentences.iter().any(|sentence| sentence.starts_with("Cheapest in bytes")));
+    let html = page(&comparison, &[], &[]);
+    balanced(&html);
+    assert_eq!(html.matches("<figcaption>").count(), 4);
+}
+
+#[test]
+fn what_is_true_of_several_is_said_once() {
+    let (mut info, results, _) = fixture::run(2);
+    // Three that do what full-copy did.
+    let names = ["lww/hlc", "full-copy", "full-copy-2", "full-copy-3"];
+    let mut renamed: Vec<TrialResult> = Vec::new();
+    for name in names {
+        let like = name.trim_end_matches(['-', '2', '3']);
+        for result in results.iter().filter(|result| result.row.strategy == like) {
+            let mut result = result.clone();
+            result.row.strategy = name.to_owned();
+            renamed.push(result);
+        }
+    }
+    info.strategies = names.map(str::to_owned).into();
+    let comparison = Comparison::new(&info, &renamed);
+    let sentences = verdict(&comparison.cells[0]);
+    let names = "full-copy, full-copy-2 and full-copy-3";
+    for (start, end) in [
+        (format!("Edits were lost by {names} (each "), ")."),
+        (format!("On average, {names} each lost "), " additions to counters per trial."),
+    ] {
+        let said = |sentence: &&String| sentence.starts_with(&start) && sentence.ends_with(end);
+        assert_eq!(sentences.iter().filter(said).count(), 1, "{start}: {sentences:#?}");
+    }
+}
+
+#[test]
 fn one_moment_and_one_value_can_be_drawn() {
     let (info, mut results, _) = fixture::run(1);
     results.truncate(1);
@@ -272,7 +324,9 @@ fn one_moment_and_one_value_can_be_drawn() {
     results[0].histograms = Default::default();
     results[0].histograms.visible.record(1).expect("in range");
     let comparison = Comparison::new(&info, &results);
-    figures(&comparison, &comparison.cells[0]).iter().for_each(check);
+    let drawn = figures(&comparison, &comparison.cells[0]);
+    drawn.iter().for_each(check);
+    assert!(drawn[4].svg.contains("before a `timeline_step`"), "no course of one moment");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use reconverge_simulator::row::Metrics;
 
 use super::Figure;
-use super::canvas::{Anchor, Canvas, Frame, TEXT_SIZE, WIDTH, figure, round_step, text_width};
+use super::canvas::{
+    Anchor, Canvas, Frame, TEXT_SIZE, WIDTH, empty, figure, round_step, text_width,
+};
 use super::palette::{
     BLUE, BROWN, FAINT, GREEN, GREY, Ink, ORANGE, PALE, PAPER, PURPLE, RED, SKY, TEAL, TEXT, YELLOW,
 };
@@ -85,6 +87,7 @@ pub(super) fn edits(cell: &Cell) -> Figure {
         },
         largest: Some(100.0),
         has_oracle: false,
+        nothing: "Nobody asked for an edit.",
     };
     let reading = "Kept and superseded are fine: superseded edits were overwritten by somebody who had seen them. Surfaced ones wait for \
                    a person to choose. Lost ones were overwritten or dropped although nobody who did so had seen them. Blocked ones were \
@@ -104,6 +107,7 @@ pub(super) fn bytes(cell: &Cell) -> Figure {
         note: |_| String::new(),
         largest: None,
         has_oracle: true,
+        nothing: "Nothing was sent.",
     };
     let reading = "Short is cheap. Content is what people typed; metadata is what the strategy adds to merge it; the rest is the price \
                    of carrying it, which falls when devices speak less often. A bar with a gap goes on far beyond the axis; its number is right.";
@@ -122,6 +126,7 @@ pub(super) fn energy(cell: &Cell) -> Figure {
         note: |_| String::new(),
         largest: None,
         has_oracle: false,
+        nothing: "No device with a battery spent anything.",
     };
     let reading = "Short is cheap. A radio costs energy to wake, to transfer, and while it stays awake afterwards (its tail); where \
                    waking and tail dominate, when a device speaks matters more than how much it says. A bar with a gap goes on far beyond the axis; its number is right.";
@@ -146,6 +151,8 @@ struct Chart {
     largest: Option<f64>,
     /// Whether the oracle has a bar: of its edits and of energy nothing is known.
     has_oracle: bool,
+    /// What stands there where no bar has any length, though something was measured.
+    nothing: &'static str,
 }
 
 impl Chart {
@@ -167,6 +174,9 @@ impl Chart {
             .filter(|(_, used)| **used)
             .map(|((name, ink, _), _)| (*name, *ink))
             .collect();
+        if legend.is_empty() && bars.iter().any(|(group, _)| group.measured().next().is_some()) {
+            return empty(file_stem, self.title, self.subtitle, self.nothing);
+        }
         let (places, legend_rows) = flow(&legend);
         let top = 84 + legend_rows * 24 + 14;
         let bottom = top + bars.len() as i32 * BAR_PITCH + 6;

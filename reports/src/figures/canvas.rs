@@ -9,6 +9,7 @@ use plotters::style::{
     Color, FontFamily, FontStyle, IntoTextStyle, RGBColor, ShapeStyle, TextStyle,
 };
 
+use super::Figure;
 use super::palette::{AXIS, FAINT, GRID, Ink, Look, Marker, PAPER, TEXT, style_sheet};
 
 /// Width of every figure, in pixels.
@@ -60,6 +61,13 @@ pub(super) fn figure(
         style_sheet(),
         &rest[1..]
     )
+}
+
+/// A figure of which there is nothing to draw says so.
+pub(super) fn empty(file_stem: &str, title: &'static str, subtitle: &str, why: &str) -> Figure {
+    let svg =
+        figure(130, title, subtitle, |canvas| canvas.label(why, (24, 96), FAINT, Anchor::Left));
+    Figure { file_stem: file_stem.to_owned(), title, reading: "", svg }
 }
 
 fn escape(text: &str) -> String {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Figure;
-use super::canvas::{Anchor, Canvas, Frame, figure, legend, round_step};
-use super::palette::{FAINT, Look, look};
+use super::canvas::{Canvas, Frame, empty, figure, legend, round_step};
+use super::palette::{Look, look};
 use crate::comparison::{Cell, Group};
 use crate::human;
 use crate::stats::median;
@@ -36,12 +36,21 @@ pub(super) fn draw(cell: &Cell) -> Figure {
     let title = "How far are people apart?";
     let subtitle =
         "Edits that somebody's device does not hold yet, at each moment, median over seeds";
+    let moments = courses.iter().map(|course| course.points.len()).max().unwrap_or(0);
     let height = (150 + 24 * courses.len() as i32).max(430);
     let frame = Frame::beside_legend(height, courses.iter().map(|course| course.name.as_str()));
-    let svg = figure(height, title, subtitle, |canvas| match courses.is_empty() {
-        true => canvas.label("Nothing was measured.", (frame.left, 140), FAINT, Anchor::Left),
-        false => plot(canvas, frame, &courses),
-    });
+    let svg = match moments {
+        0 => return empty("divergence", title, subtitle, "Nothing was measured."),
+        1 => {
+            return empty(
+                "divergence",
+                title,
+                subtitle,
+                "The trials end before a `timeline_step` of the scenario has passed.",
+            );
+        }
+        _ => figure(height, title, subtitle, |canvas| plot(canvas, frame, &courses)),
+    };
     let reading = "Low is good. Hills follow the outages and the busy hours of the scenario; what counts is how quickly a line comes \
                    down again, and that it ends at zero.";
     Figure { file_stem: "divergence".to_owned(), title, reading, svg }

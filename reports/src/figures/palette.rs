@@ -64,20 +64,43 @@ pub(super) struct Look {
     pub marker: Marker,
 }
 
-/// The strategies that nearly every run has, far apart from each other.
-const KNOWN: [(&str, Ink, Marker); 9] = [
+/// The built-in strategies; those that nearly every run has, and neighbours of one family, far apart from each other.
+const KNOWN: [(&str, Ink, Marker); 32] = [
     ("lww/wall", RED, Marker::Triangle),
+    ("lww/lamport", BROWN, Marker::Disc),
     ("lww/hlc", ORANGE, Marker::Wedge),
+    ("lww/record", MAGENTA, Marker::Square),
+    ("lww/server-order", INDIGO, Marker::Cross),
+    ("lww/prompt", LIME, Marker::Diamond),
     ("version-vector/client-ids", BLUE, Marker::Square),
+    ("version-vector/server-ids", ROSE, Marker::Plus),
+    ("version-vector/dotted", TEAL, Marker::Disc),
     ("version-vector/merge", SKY, Marker::Diamond),
+    ("revision-tree", BROWN, Marker::Wedge),
     ("ot/central", PURPLE, Marker::Plus),
+    ("ot/uncomposed", LIME, Marker::Ring),
+    ("ot/relay", INDIGO, Marker::Triangle),
+    ("crdt/state", ROSE, Marker::Square),
+    ("crdt/delta", ORANGE, Marker::Ring),
+    ("crdt/delta-bp", MAGENTA, Marker::Triangle),
+    ("crdt/delta-rr", INDIGO, Marker::Disc),
+    ("crdt/delta-bp-rr", BROWN, Marker::Diamond),
+    ("crdt/op", TEAL, Marker::Wedge),
     ("crdt/digest", GREEN, Marker::Disc),
+    ("crdt/digest+rga", LIME, Marker::Cross),
+    ("crdt/merkle", RED, Marker::Square),
+    ("crdt/rateless", BLUE, Marker::Ring),
+    ("scuttlebutt", SKY, Marker::Square),
+    ("gossip/rumor", INDIGO, Marker::Plus),
+    ("gossip/rumor-only", ROSE, Marker::Diamond),
+    ("event-graph", MAGENTA, Marker::Disc),
+    ("yrs", LIME, Marker::Square),
     ("online-only", GREY, Marker::Cross),
     ("full-copy", YELLOW, Marker::Ring),
     ("oracle", TEXT, Marker::Diamond),
 ];
 
-/// What is left for all others.
+/// For all others, unless it is a known one's.
 const OTHER_INKS: [Ink; 6] = [BROWN, TEAL, MAGENTA, LIME, INDIGO, ROSE];
 const OTHER_MARKERS: [Marker; 8] = [
     Marker::Disc,
@@ -97,9 +120,14 @@ pub(super) fn look(strategy: &str) -> Look {
     }
     // The upper half: FNV's lowest bits of similar names are alike.
     let hash = (names::hash(&[strategy]) >> 64) as u64;
-    let ink = OTHER_INKS[(hash % OTHER_INKS.len() as u64) as usize];
-    let marker = OTHER_MARKERS[(hash / 64 % OTHER_MARKERS.len() as u64) as usize];
-    Look { ink, marker }
+    let free = |nth: u64| {
+        let ink = OTHER_INKS[(nth % OTHER_INKS.len() as u64) as usize];
+        let marker = OTHER_MARKERS[(nth / 64 % OTHER_MARKERS.len() as u64) as usize];
+        let taken = KNOWN.iter().any(|(_, known, shape)| (*known, *shape) == (ink, marker));
+        (!taken).then_some(Look { ink, marker })
+    };
+    // Steps of 65 change both.
+    (0..).find_map(|n: u64| free(hash.wrapping_add(65 * n))).expect("some are free")
 }
 
 /// The style sheet of every figure: a sans-serif face that the reader has, and the dark colours. Without style sheets a figure is light.
@@ -162,11 +190,29 @@ mod tests {
     }
 
     #[test]
+    fn no_two_strategies_look_alike() {
+        for (place, (name, ink, marker)) in KNOWN.into_iter().enumerate() {
+            let twin = KNOWN[..place].iter().find(|other| (other.1, other.2) == (ink, marker));
+            assert_eq!(twin, None, "{name}");
+        }
+        for strategy in reconverge_strategies::registry() {
+            let name = strategy.name();
+            assert!(KNOWN.iter().any(|(known, ..)| *known == name), "{name} has no look");
+        }
+        for name in ["someone/else", "yjs", "automerge", "loro", "lww/delta", "crdt/new", "a", "b"]
+        {
+            let Look { ink, marker } = look(name);
+            let twin = KNOWN.iter().find(|known| (known.1, known.2) == (ink, marker));
+            assert_eq!(twin, None, "{name}");
+        }
+    }
+
+    #[test]
     fn looks_follow_names() {
         assert_eq!(look("crdt/digest"), Look { ink: GREEN, marker: Marker::Disc });
         assert_eq!(look("someone/else"), look("someone/else"));
         let looks: Vec<Look> =
-            ["crdt/state", "crdt/op", "yjs", "automerge", "lww/delta"].map(look).to_vec();
+            ["crdt/state", "crdt/op", "yjs", "automerge", "loro"].map(look).to_vec();
         for (i, a) in looks.iter().enumerate() {
             assert!(!looks[..i].contains(a), "{looks:?}");
         }

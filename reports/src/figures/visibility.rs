@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 
 use super::Figure;
-use super::canvas::{Anchor, Canvas, Frame, figure, legend};
-use super::palette::{FAINT, Look, look};
+use super::canvas::{Canvas, Frame, empty, figure, legend};
+use super::palette::{Look, look};
 use crate::comparison::{Cell, Group};
 
 /// Ticks that mean something to people, in microseconds.
@@ -38,15 +38,10 @@ pub(super) fn draw(cell: &Cell) -> Figure {
     let subtitle = "Share of (edit, other person's device) pairs that have seen the edit within a given time, over all seeds";
     let height = (150 + 24 * curves.len() as i32).max(470);
     let frame = Frame::beside_legend(height, curves.iter().map(|(name, _, _)| name.as_str()));
-    let svg = figure(height, title, subtitle, |canvas| match range(cell) {
-        Some((first, last)) => plot(canvas, frame, &curves, first, last),
-        None => canvas.label(
-            "No edit was seen by anybody else.",
-            (frame.left, 140),
-            FAINT,
-            Anchor::Left,
-        ),
-    });
+    let Some((first, last)) = range(cell) else {
+        return empty("visibility", title, subtitle, "No edit was seen by anybody else.");
+    };
+    let svg = figure(height, title, subtitle, |canvas| plot(canvas, frame, &curves, first, last));
     let reading = "Further up and further left is sooner. Read across at 50 % for the typical wait, and near the top for the unlucky \
                    edits: those of people who were offline. What a device never showed is not counted: a strategy that loses or refuses the slow \
                    edits looks sooner, even than the oracle. Where curves lie on each other, their markers alternate.";

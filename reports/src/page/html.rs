@@ -41,11 +41,18 @@ impl Html {
         self.inside(tag, "", |html| html.text(text));
     }
 
-    /// Paragraphs, separated by empty lines.
+    /// Paragraphs, separated by empty lines; what stands between backquotes is code.
     pub fn prose(&mut self, text: &str) {
         for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty())
         {
-            self.element("p", paragraph);
+            self.inside("p", "", |html| {
+                for (place, part) in paragraph.split('`').enumerate() {
+                    match place % 2 {
+                        0 => html.text(part),
+                        _ => html.raw(&format!("<code>{}</code>", escape(part))),
+                    }
+                }
+            });
         }
     }
 
@@ -63,10 +70,10 @@ mod tests {
     fn nothing_gets_through_unescaped() {
         let mut html = Html::default();
         html.inside("p", "note", |html| html.text("<script>alert(\"1\") & 'x'</script>"));
-        html.prose("one\n\n\n two & three ");
+        html.prose("one\n\n\n two & `three < 4` ");
         assert_eq!(
             html.finish(),
-            "<p class=\"note\">&lt;script&gt;alert(&quot;1&quot;) &amp; &#39;x&#39;&lt;/script&gt;</p>\n<p>one</p>\n<p>two &amp; three</p>\n"
+            "<p class=\"note\">&lt;script&gt;alert(&quot;1&quot;) &amp; &#39;x&#39;&lt;/script&gt;</p>\n<p>one</p>\n<p>two &amp; <code>three &lt; 4</code></p>\n"
         );
     }
 }
