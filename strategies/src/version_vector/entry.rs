@@ -118,12 +118,10 @@ impl Entry {
     pub fn inherit(&mut self, shown: &[EditId], gone: &[Version]) {
         let mut known = Lineage::new();
         self.object.versions.iter().for_each(|version| version.story.add_to(&mut known));
-        let left: Vec<(EditId, bool)> =
-            gone.iter().flat_map(|version| version.story.minus(&known)).collect();
         let versions = &mut self.object.versions;
         let new = versions.iter().position(|version| !shown.contains(&version.edit));
         if let Some(heir) = versions.get_mut(new.unwrap_or(0)) {
-            left.into_iter().for_each(|(edit, is_delete)| heir.story.carry(edit, is_delete));
+            gone.iter().for_each(|version| heir.story.carry(&version.story, &known));
         }
     }
 

@@ -43,23 +43,17 @@ impl Story {
         })
     }
 
-    /// The edits that occur in it and not among the known ones, each with whether it is a delete.
-    pub fn minus<'a>(&'a self, known: &'a Lineage) -> impl Iterator<Item = (EditId, bool)> + 'a {
-        let chapters = self.told().into_iter();
-        chapters.flat_map(move |(chapter, is_delete)| {
-            chapter.minus(known).map(move |edit| (edit, is_delete))
-        })
-    }
-
     /// Adds the edits that occur in it.
     pub fn add_to(&self, known: &mut Lineage) {
         self.chapters().into_iter().for_each(|chapter| known.extend(chapter));
     }
 
-    /// One more edit that it took the place of, or a delete that it respects.
-    pub fn carry(&mut self, edit: EditId, is_delete: bool) {
-        let chapter = if is_delete { &mut self.deletes } else { &mut self.replaced };
-        chapter.insert(edit);
+    /// It respects the deletes of one that is gone, and took the place of the other edits in it; the known ones are told elsewhere.
+    pub fn carry(&mut self, gone: &Story, known: &Lineage) {
+        self.deletes.extend(&gone.deletes.difference(known));
+        for chapter in [&gone.stands_on, &gone.replaced] {
+            self.replaced.extend(&chapter.difference(known));
+        }
     }
 
     /// Forgets most of what went before: everybody around has been told. Who loses its memory has to be told again of what came last.
