@@ -12,6 +12,7 @@ use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use reconverge_strategies::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
 
 /// Rounds of `Sync` in all directions that must repair whatever was lost.
 const REPAIRING_ROUNDS: usize = 3;
@@ -52,17 +53,19 @@ enum Step {
 /// What happened to one replica, and what came of it.
 struct History {
     n: usize,
-    /// What happened, in order.
-    events: Vec<Event>,
+    /// What happened, in order; longer histories share it.
+    events: Vec<Rc<Event>>,
     steps: Vec<Step>,
     /// What it sent, in order.
     sent: Vec<(ReplicaId, MessageId)>,
     /// The replica itself, until it goes on in a longer history; it can be played again.
     replica: Option<Box<dyn Replica>>,
+    /// What it shows then, once somebody has looked.
+    shown: Option<Rc<Rendering>>,
     /// Where its last step ended: whether anything was reported.
     reported: bool,
     /// What was sent and reported, event by event.
-    outputs: Vec<Vec<Output>>,
+    outputs: Vec<Rc<Vec<Output>>>,
     /// Peers that it owes something.
     owes: Vec<ReplicaId>,
     /// The history that is one step shorter.
@@ -217,7 +220,7 @@ impl<'s> Explorer<'s> {
             history.events.iter().zip(&history.outputs)
         };
         for (event, _) in (0..state.len()).flat_map(events) {
-            if let Event::Edit { id, edit } = event {
+            if let Event::Edit { id, edit } = &**event {
                 reports.made(*id, edit);
             }
         }
@@ -266,6 +269,7 @@ impl<'s> Explorer<'s> {
                 steps: Vec::new(),
                 sent: Vec::new(),
                 replica: Some(replica),
+                shown: None,
                 reported: false,
                 outputs: Vec::new(),
                 owes: Vec::new(),
@@ -363,10 +367,14 @@ impl<'s> Explorer<'s> {
         }
     }
 
-    fn shown(&mut self, history: HistoryId) -> Result<Rendering, String> {
+    fn shown(&mut self, history: HistoryId) -> Result<Rc<Rendering>, String> {
+        if let Some(shown) = &self.histories[history].shown {
+            return Ok(Rc::clone(shown));
+        }
         let replica = self.replica(history)?;
-        let shown = rendering(&*replica);
-        self.histories[history].replica = Some(replica);
+        let shown = Rc::new(rendering(&*replica));
+        let history = &mut self.histories[history];
+        (history.replica, history.shown) = (Some(replica), Some(Rc::clone(&shown)));
         Ok(shown)
     }
 
@@ -435,8 +443,8 @@ impl<'s> Explorer<'s> {
             let clock = self.clock(n, events.len());
             play(self.stage, n, &mut replica, clock, &event, &mut out)
                 .map_err(|e| self.failure(&vec![history], &e))?;
-            outputs.push(out.outputs.clone());
-            events.push(event);
+            outputs.push(Rc::new(out.outputs.clone()));
+            events.push(Rc::new(event));
         }
         let mut steps = self.histories[history].steps.clone();
         steps.push(step);
@@ -462,6 +470,7 @@ impl<'s> Explorer<'s> {
                 .filter(|peer| replica.pending(*peer).edits > 0)
                 .collect(),
             replica: Some(replica),
+            shown: None,
             reported,
             outputs,
             before: Some(history),
